@@ -1,0 +1,140 @@
+"""What passes between the rooms: photos, jobs, and how each of them went."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+Pixels = NDArray[np.uint8] | NDArray[np.uint16]
+FormatName = Literal["jpeg", "png", "tiff"]
+
+
+@dataclass(frozen=True)
+class Metadata:
+    """What a file says about its photo, as the bytes it holds; empty where it says nothing.
+
+    exif:        a TIFF-structured block (``II*\\0…`` or ``MM\\0*…``), no ``Exif\\0\\0`` prefix,
+                 with the Exif, GPS and Interop directories inside it.
+    xmp:         the XMP packet, extended XMP not included.
+    extended_xmp: the reassembled extended XMP packet of a JPEG.
+    iptc:        IPTC-IIM records.
+    photoshop:   Photoshop image resource blocks (``8BIM…``), IPTC included or not as found.
+    icc:         the ICC profile.
+    comment:     a JPEG comment.
+    orientation: EXIF orientation 1..8: how the stored pixels must be turned to stand upright.
+    """
+
+    exif: bytes = b""
+    xmp: bytes = b""
+    extended_xmp: bytes = b""
+    iptc: bytes = b""
+    photoshop: bytes = b""
+    icc: bytes = b""
+    comment: bytes = b""
+    orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A decoded photo, pixels as the file stores them; `metadata.orientation` turns them upright.
+
+    pixels:   (H, W, 3) uint8 or uint16, RGB, in the file's own colour space.
+    alpha:    (H, W), same type, or None.
+    format:   what the file was: "jpeg", "png", "tiff".
+    warnings: what a user should know about this file, one sentence each.
+    """
+
+    pixels: Pixels
+    metadata: Metadata = Metadata()
+    alpha: Pixels | None = None
+    format: str = "png"
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Job:
+    """One photo to do, settled before the batch starts.
+
+    source, target: files read and written; relative: the source's path inside its tree.
+    format:   the format of the target.
+    sidecars: (read, written) pairs of `.xmp` files to copy beside the target.
+    skip:     why there is nothing to do, or "" where there is.
+    """
+
+    source: Path
+    target: Path
+    relative: Path
+    format: FormatName
+    sidecars: tuple[tuple[Path, Path], ...] = ()
+    skip: str = ""
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What retouching did to one photo.
+
+    mask_fraction:    share of pixels whose gate is above 0.
+    changed_fraction: share of pixels that differ from the source.
+    levels:           number of halvings l.
+    device:           where the network ran ("cpu", "cuda:0").
+    largest_layer:    max |B_0| after gate and strength.
+    """
+
+    mask_fraction: float
+    changed_fraction: float
+    levels: int
+    device: str
+    largest_layer: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seconds:
+    """Wall time of one photo's three stages, in seconds."""
+
+    decode: float = 0.0
+    retouch: float = 0.0
+    encode: float = 0.0
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one job went. `error` is set exactly when `status` is "failed"."""
+
+    job: Job
+    status: Literal["done", "skipped", "failed"]
+    seconds: Seconds = Seconds()
+    megapixels: float = 0.0
+    edit: Edit | None = None
+    error: str = ""
+    warnings: tuple[str, ...] = field(default=())
+
+
+def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Turn stored pixels upright: (H, W, ...) to (H, W, ...) or (W, H, ...), a view where it can.
+
+    orientation: EXIF tag 274, 1..8 (TIFF 6.0, p. 36): 2 mirrored left-right, 3 half turn,
+    4 mirrored top-bottom, 5 transposed, 6 needs a clockwise quarter turn, 7 transversed, 8 needs a
+    counter-clockwise quarter turn.
+    """
+    if orientation in (5, 6, 7, 8):
+        array = array.swapaxes(0, 1)  # 5; the rest follow by flips
+    if orientation in (2, 3, 6, 7):
+        array = array[:, ::-1]
+    if orientation in (3, 4, 7, 8):
+        array = array[::-1]
+    return array
+
+
+def turn_back(array: NDArray[Any], orientation: int) -> NDArray[Any]:
+    """Undo `turn_upright`: upright pixels to the stored orientation."""
+    inverse = {6: 8, 8: 6}.get(orientation, orientation)  # every other turn undoes itself
+    return turn_upright(array, inverse)
+
+
+def with_warnings(photo: Photo, *warnings: str) -> Photo:
+    """Return the photo with more warnings."""
+    return replace(photo, warnings=photo.warnings + warnings)
