@@ -1,0 +1,14 @@
+"""The networks, in plain sight: a checkpoint names its row and carries its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from torch import nn
+
+from .abpn import Abpn, AbpnConfig
+
+NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
+    "abpn": lambda config: Abpn(AbpnConfig(**config)),
+}

@@ -1,0 +1,249 @@
+"""Checkpoints: find, check, load and save. A file says what it is: net, config and task.
+
+The format is safetensors, never pickle. The file's own metadata holds a JSON header with the
+digest of its tensors; the card beside it (`NAME.json`) holds data, licence, metrics, command and
+the SHA-256 of the file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import torch
+from platformdirs import user_data_path
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save as to_safetensors
+from torch import Tensor, nn
+
+from .errors import WeightsError
+from .nets import NETS
+
+SUFFIX = ".safetensors"
+HEADER_KEY = "abpn"
+REINSTALL = "Fetch the file again, or reinstall abpn."
+
+
+@dataclass(frozen=True)
+class Header:
+    """What a checkpoint says of itself.
+
+    net: row of NETS; config: its arguments; task: what it retouches; digest: SHA-256 over the
+    tensors' names and bytes; training: how it came about (steps, metrics, commit …).
+    """
+
+    net: str
+    config: Mapping[str, Any]
+    task: str
+    digest: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Loaded(NamedTuple):
+    """A network ready to infer, and what its file says of it."""
+
+    net: nn.Module
+    header: Header
+
+
+class Listed(NamedTuple):
+    """One task that `--task` knows; state is what `check` found."""
+
+    task: str
+    path: Path
+    card: Mapping[str, Any]
+    state: Literal["ok", "damaged", "no card"]
+
+
+def folders() -> list[Path]:
+    """Where tasks are looked for: the user's own folder first, then the packaged weights."""
+    packaged = Path(__file__).with_name("_weights")
+    if not packaged.is_dir():  # an editable install: the checkout's top-level folder
+        packaged = Path(__file__).parents[1] / "weights"
+    return [user_folder(), packaged]
+
+
+def user_folder() -> Path:
+    """Where a user keeps weights of their own: `mystyle.safetensors` there is `--task mystyle`."""
+    return user_data_path("abpn", appauthor=False) / "weights"
+
+
+def find(task: str) -> Path:
+    """Return the file of a task.
+
+    Raises:
+        WeightsError: no such task; names those there are.
+    """
+    known: dict[str, Path] = {}
+    for folder in reversed(folders()):
+        known |= {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
+    if task not in known:
+        names = ", ".join(sorted(known)) or "none"
+        raise WeightsError(
+            task,
+            "no weights for this task",
+            f"Tasks found: {names}; put {task}{SUFFIX} into {user_folder()} or use --weights.",
+        )
+    return known[task]
+
+
+def listed() -> list[Listed]:
+    """Every task found, the user's own first, each checked against its card."""
+    rows: dict[str, Listed] = {}
+    for folder in folders():
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            rows.setdefault(path.stem, Listed(path.stem, path, read_card(path), check(path)))
+    return list(rows.values())
+
+
+def card_path(path: Path) -> Path:
+    """Where the card of a weights file lies."""
+    return path.with_suffix(".json")
+
+
+def read_card(path: Path) -> Mapping[str, Any]:
+    """The card of a weights file, empty where there is none or it cannot be read."""
+    try:
+        card = json.loads(card_path(path).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return card if isinstance(card, dict) else {}
+
+
+def check(path: Path) -> Literal["ok", "damaged", "no card"]:
+    """Compare a file with its own digest, and with its card where there is one."""
+    card = read_card(path)
+    try:
+        data = path.read_bytes()
+        _read(path)
+    except (OSError, WeightsError):
+        return "damaged"
+    if not card:
+        return "no card"
+    return "ok" if card.get("sha256") == hashlib.sha256(data).hexdigest() else "damaged"
+
+
+def load(path: Path, device: torch.device) -> Loaded:
+    """Rebuild the network a checkpoint describes, with its weights, in float32, ready to infer.
+
+    Raises:
+        WeightsError: missing, damaged, not ours, or of a network this abpn does not know.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({error.strerror})", REINSTALL) from error
+    header, tensors = _read(path)
+    card = read_card(path)
+    if card and card.get("sha256") != hashlib.sha256(data).hexdigest():
+        raise WeightsError(path, "differs from the checksum on its card", REINSTALL)
+    net = build(path, header)
+    try:
+        net.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise WeightsError(
+            path, "holds tensors that do not fit its own configuration", REINSTALL
+        ) from error
+    return Loaded(net.eval().to(device), header)
+
+
+def build(path: Path, header: Header) -> nn.Module:
+    """Make the network a header describes, weights not loaded.
+
+    Raises:
+        WeightsError: an unknown network or configuration.
+    """
+    if header.net not in NETS:
+        raise WeightsError(
+            path, f"holds a '{header.net}' network; this abpn knows {', '.join(NETS)}",
+            "Upgrade abpn.",
+        )  # fmt: skip
+    try:
+        return NETS[header.net](header.config)
+    except TypeError as error:
+        raise WeightsError(
+            path, f"has a configuration this abpn does not know ({error})", "Upgrade abpn."
+        ) from error
+
+
+def save(path: Path, net: nn.Module, header: Header, half: bool = False) -> str:
+    """Write a checkpoint under its final name only when whole; return the file's SHA-256.
+
+    half: store floating-point tensors as float16; loading brings them back to float32.
+    """
+    tensors = {
+        name: (tensor.half() if half and tensor.is_floating_point() else tensor).contiguous().cpu()
+        for name, tensor in net.state_dict().items()
+    }
+    return save_tensors(path, tensors, header)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> str:
+    """Write named tensors with a header, atomically; return the file's SHA-256."""
+    fields = asdict(header) | {"digest": digest(tensors)}
+    data = to_safetensors(dict(tensors), {HEADER_KEY: json.dumps(fields, sort_keys=True)})
+    write_whole(path, data)
+    return hashlib.sha256(data).hexdigest()
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file that is either whole or not there: temp file beside it, fsync, replace."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_card(path: Path, card: Mapping[str, Any]) -> None:
+    """Write the card of a weights file, its SHA-256 included."""
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    text = json.dumps({**card, "file": path.name, "sha256": sha256}, indent=2)
+    write_whole(card_path(path), text.encode() + b"\n")
+
+
+def digest(tensors: Mapping[str, Tensor]) -> str:
+    """SHA-256 over names, types, shapes and bytes of tensors, in name order."""
+    total = hashlib.sha256()
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return total.hexdigest()
+
+
+def read_tensors(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    """Read a checkpoint of ours, types as stored.
+
+    Raises:
+        WeightsError: missing, damaged or not ours.
+    """
+    try:
+        return _read(path)
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({error.strerror})", REINSTALL) from error
+
+
+def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    try:
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(path, f"damaged or no weights file ({error})", REINSTALL) from error
+    try:
+        header = Header(**json.loads(metadata[HEADER_KEY]))
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(path, "not a weights file of abpn", "Use weights made for abpn.") from (
+            error
+        )
+    if digest(tensors) != header.digest:
+        raise WeightsError(path, "damaged: its tensors differ from its checksum", REINSTALL)
+    return header, tensors
