@@ -1,0 +1,150 @@
+"""The five losses, paper 4.4, and the discriminator. All take RGB (N, 3, H, W) in [0, 1]."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ..errors import WeightsError
+
+DICE_EPSILON = 1.0  # [D21]
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+VGG16_RELU2_2, VGG16_RELU3_3 = 8, 15  # `features` indices of the layers compared [D19]
+
+
+@dataclass(frozen=True)
+class LossWeights:
+    """λ of the five losses; the defaults are the paper's (4.4)."""
+
+    mse: float = 1.0
+    perceptual: float = 0.1
+    adversarial: float = 0.1
+    dice: float = 1.0
+    tv: float = 0.1
+
+
+def multi_scale_mse(results: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
+    """Mean squared error of every level R_i against Rgt_i, summed over levels [D18]."""
+    pairs = zip(results, targets, strict=True)
+    return torch.stack([F.mse_loss(result, target) for result, target in pairs]).sum()
+
+
+def dice_loss(mask: Tensor, target: Tensor) -> Tensor:
+    """1 - 2Σpg/(Σp² + Σg²), V-Net's form with ε = 1 on both sides [D21].
+
+    mask in (0, 1), target in {0, 1}, same shape; sums run over the batch.
+    """
+    overlap = 2 * (mask * target).sum() + DICE_EPSILON
+    return 1 - overlap / (mask.square().sum() + target.square().sum() + DICE_EPSILON)
+
+
+def tv_loss(layers: Sequence[Tensor]) -> Tensor:
+    """Mean squared difference of neighbours in every blend layer, summed over layers [D18]."""
+    terms = [
+        layer.diff(dim=2).square().mean() + layer.diff(dim=3).square().mean() for layer in layers
+    ]
+    return torch.stack(terms).sum()
+
+
+class PerceptualLoss(nn.Module):
+    """L2 between VGG-16 features relu2_2 and relu3_3 of R_l and its target [D19].
+
+    file: safetensors with torchvision's `features.*` names; the weights stay fixed.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, file: Path) -> None:
+        super().__init__()
+        try:
+            tensors = load_file(file)
+        except (OSError, SafetensorError) as error:
+            raise WeightsError(
+                file, f"cannot be read as a backbone ({error})", "Give a VGG-16 safetensors file."
+            ) from error
+        self.features = vgg16_features(file, tensors)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+        self.requires_grad_(False)
+        self.eval()
+
+    def forward(self, result: Tensor, target: Tensor) -> Tensor:
+        """Mean squared feature distance, summed over the two layers."""
+        total = result.new_zeros(())
+        a, b = ((x - self.mean) / self.std for x in (result, target))
+        for index, layer in enumerate(self.features):
+            a, b = layer(a), layer(b)
+            if index in (VGG16_RELU2_2, VGG16_RELU3_3):
+                total = total + F.mse_loss(a, b)
+        return total
+
+
+def vgg16_features(file: Path, tensors: dict[str, Tensor]) -> nn.Sequential:
+    """Rebuild VGG-16 up to relu3_3 (torchvision's indices 0..15) from named tensors.
+
+    Raises:
+        WeightsError: a tensor is missing.
+    """
+    widths = (64, 64, 0, 128, 128, 0, 256, 256, 256)  # 0: max pooling
+    layers: list[nn.Module] = []
+    channels = 3
+    for width in widths:
+        if width == 0:
+            layers.append(nn.MaxPool2d(2))
+            continue
+        conv = nn.Conv2d(channels, width, 3, padding=1)
+        name = f"features.{len(layers)}"
+        try:
+            conv.load_state_dict(
+                {part: tensors[f"{name}.{part}"].float() for part in ("weight", "bias")}
+            )
+        except (KeyError, RuntimeError) as error:
+            raise WeightsError(
+                file, f"is no VGG-16: {name} missing or of another shape", "Give VGG-16 weights."
+            ) from error
+        layers += [conv, nn.ReLU()]
+        channels = width
+    return nn.Sequential(*layers)
+
+
+class PatchDiscriminator(nn.Module):
+    """Conditional 70x70 PatchGAN on (I_0, R_0) [D20]: logits, one per patch."""
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        channels = (6, width, 2 * width, 4 * width, 8 * width)
+        layers: list[nn.Module] = []
+        for index, (i, o) in enumerate(pairwise(channels)):
+            first, last = index == 0, index == len(channels) - 2
+            layers.append(nn.Conv2d(i, o, 4, stride=1 if last else 2, padding=1, bias=first))
+            layers += [] if first else [nn.BatchNorm2d(o)]
+            layers.append(nn.LeakyReLU(0.2))
+        layers.append(nn.Conv2d(channels[-1], 1, 4, padding=1))
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, original: Tensor, result: Tensor) -> Tensor:
+        """(N, 3, H, W) twice to (N, 1, H/8 - 2, W/8 - 2) logits."""
+        logits: Tensor = self.layers(torch.cat([original, result], 1))
+        return logits
+
+
+def adversarial_loss(logits: Tensor) -> Tensor:
+    """What the generator pays: binary cross entropy against "real" [D20]."""
+    return F.binary_cross_entropy_with_logits(logits, torch.ones_like(logits))
+
+
+def discriminator_loss(real: Tensor, fake: Tensor) -> Tensor:
+    """Binary cross entropy of real and fake logits, mean of the two [D20]."""
+    right = F.binary_cross_entropy_with_logits(real, torch.ones_like(real))
+    wrong = F.binary_cross_entropy_with_logits(fake, torch.zeros_like(fake))
+    return (right + wrong) / 2

@@ -1,0 +1,308 @@
+"""Training pairs: original and retouched photos, thumbnails whole and full-size crops.
+
+A `Sample` is what one step needs of one photo: the whole thumbnail for the LRL, and a crop of the
+full size for the BPL with the place its blend layer is cut from, so that 4K detail fits in memory.
+Everything follows from (seed, step): a resumed run sees the same pairs.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+import torch
+from numpy.random import Generator
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..codecs import decode
+from ..errors import PhotoError
+from ..photo import Photo, turn_upright
+from .synthesis import Floats
+
+CHANGED = 2 / 255  # a pixel belongs to M_gt when any channel differs by more [D17]
+MASK_STRIDE = 4  # M_gt is max-pooled to 1/4 of the thumbnail [D17]
+LONGEST = 1600  # px: photos are kept no larger than this while pairs are made from them
+THUMBNAIL_SIZES = ((256, 256), (320, 256), (256, 320), (384, 256), (256, 384), (320, 320))
+CROP_SIDES = {1: 128, 2: 64, 3: 40}  # thumbnail px: crops of 256-320 px at full size
+MOST_SHIFT = 1.0  # px at ALIGN_SIDE: two photos further apart than this are misaligned
+ALIGN_SIDE = 512
+VALIDATION_SHARE = 10  # one pair in so many is kept for validation
+
+
+class Batch(NamedTuple):
+    """One step's data, RGB float32 in [0, 1].
+
+    thumbnail, thumbnail_target: (N, 3, h, w), whole photos.
+    crop, crop_target: (N, 3, c·2^l, c·2^l) of the full size.
+    corners: (N, 2) int64, where the crop starts in the thumbnail, (row, column).
+    levels: l.
+    """
+
+    thumbnail: Tensor
+    thumbnail_target: Tensor
+    crop: Tensor
+    crop_target: Tensor
+    corners: Tensor
+    levels: int
+
+
+class Sample(NamedTuple):
+    """One photo's part of a `Batch`, (H, W, 3) arrays."""
+
+    thumbnail: Floats
+    thumbnail_target: Floats
+    crop: Floats
+    crop_target: Floats
+    corner: tuple[int, int]
+
+
+class Shape(NamedTuple):
+    """Sizes of one batch: l, the thumbnail's (height, width), the crop's side in its pixels."""
+
+    levels: int
+    thumbnail: tuple[int, int]
+    crop: int
+
+
+class Source(Protocol):
+    """Anything that makes the batch of a step."""
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`, the same each time it is asked for."""
+
+
+def target_mask(original: Tensor, retouched: Tensor) -> Tensor:
+    """M_gt of (N, 3, h, w) thumbnails: (N, 1, ceil(h/4), ceil(w/4)) of {0, 1} [D17]."""
+    changed = ((original - retouched).abs().amax(1, keepdim=True) > CHANGED).float()
+    return F.max_pool2d(changed, MASK_STRIDE, ceil_mode=True)
+
+
+def pick_shape(rng: Generator, levels: Sequence[int]) -> Shape:
+    """Draw a batch's shape, the LRL's long side jittered in [256, 512) [D16]; few halvings most."""
+    odds = np.array([1 / (1 + 1.5 * i) for i in range(len(levels))])
+    chosen = int(rng.choice(levels, p=odds / odds.sum()))
+    size = THUMBNAIL_SIZES[int(rng.integers(len(THUMBNAIL_SIZES)))]
+    return Shape(chosen, size, CROP_SIDES.get(chosen, 32))
+
+
+def as_floats(photo: Photo) -> Floats:
+    """Upright pixels of a photo as (H, W, 3) float32 in [0, 1], values as stored."""
+    top = np.iinfo(photo.pixels.dtype).max
+    upright = turn_upright(photo.pixels, photo.metadata.orientation)
+    return np.ascontiguousarray(upright, np.float32) / np.float32(top)
+
+
+def stack(samples: Sequence[Sample], levels: int) -> Batch:
+    """Join samples of one shape into a batch."""
+
+    def tensor(arrays: list[Floats]) -> Tensor:
+        joined = np.clip(np.stack(arrays), 0, 1).transpose(0, 3, 1, 2)
+        return torch.from_numpy(np.ascontiguousarray(joined, np.float32))
+
+    return Batch(
+        tensor([s.thumbnail for s in samples]),
+        tensor([s.thumbnail_target for s in samples]),
+        tensor([s.crop for s in samples]),
+        tensor([s.crop_target for s in samples]),
+        torch.tensor([s.corner for s in samples]),
+        levels,
+    )
+
+
+def resize(image: Floats, size: tuple[int, int]) -> Floats:
+    """Resize to (height, width): area average when shrinking, cubic when growing."""
+    shrinks = image.shape[0] > size[0]
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.float32)
+
+
+class Window(NamedTuple):
+    """A rectangle of a photo, in pixels, top-left corner and size."""
+
+    top: float
+    left: float
+    height: float
+    width: float
+
+    def cut(self, image: Floats, size: tuple[int, int]) -> Floats:
+        """Cut the rectangle out of an image and bring it to `size` (height, width)."""
+        rows = slice(round(self.top), max(round(self.top) + 1, round(self.top + self.height)))
+        columns = slice(round(self.left), max(round(self.left) + 1, round(self.left + self.width)))
+        return resize(image[rows, columns], size)
+
+    def part(self, top: float, left: float, height: float, width: float) -> Window:
+        """Return a part of it, given in shares of its own sides."""
+        return Window(
+            self.top + top * self.height,
+            self.left + left * self.width,
+            height * self.height,
+            width * self.width,
+        )
+
+
+def draw_window(
+    image: Floats, cloth: Floats | None, size: tuple[int, int], rng: Generator
+) -> Window:
+    """Draw a window of the aspect of `size` that holds some cloth, 55-100 % of what fits."""
+    height, width = image.shape[:2]
+    fit = min(height / size[0], width / size[1]) * rng.uniform(0.55, 1.0)
+    tall, wide = size[0] * fit, size[1] * fit
+    centre = np.array([height, width]) * rng.uniform(0, 1, 2)
+    if cloth is not None:
+        places = np.argwhere(cloth > 0.5)
+        if len(places):
+            centre = places[int(rng.integers(len(places)))].astype(np.float64)
+    top = float(np.clip(centre[0] - tall / 2, 0, height - tall))
+    left = float(np.clip(centre[1] - wide / 2, 0, width - wide))
+    return Window(top, left, tall, wide)  # fmt: skip
+
+
+def draw_corner(edited: NDArray[np.bool_], shape: Shape, rng: Generator) -> tuple[int, int]:
+    """Place the crop, in thumbnail pixels: mostly where something is to be done.
+
+    edited: (h, w) of the thumbnail.
+    """
+    height, width = shape.thumbnail
+    places = np.argwhere(edited)
+    if len(places) and rng.random() < 0.8:
+        centre = places[int(rng.integers(len(places)))]
+    else:
+        centre = rng.integers(0, (height, width))
+    row, column = (int(v) - shape.crop // 2 for v in centre)
+    return min(max(row, 0), height - shape.crop), min(max(column, 0), width - shape.crop)
+
+
+def mirrored(sample: Sample, shape: Shape) -> Sample:
+    """Mirror a sample left-right, its corner with it."""
+    row, column = sample.corner
+    a, b, c, d = (np.ascontiguousarray(array[:, ::-1]) for array in sample[:4])
+    return Sample(a, b, c, d, (row, shape.thumbnail[1] - shape.crop - column))
+
+
+@lru_cache(maxsize=1024)
+def _upright_bytes(path: Path) -> NDArray[np.uint8]:
+    image = as_floats(decode(path))
+    longest = max(image.shape[:2])
+    if longest > LONGEST:
+        share = LONGEST / longest
+        image = resize(image, (round(image.shape[0] * share), round(image.shape[1] * share)))
+    quantised: NDArray[np.uint8] = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+    return quantised
+
+
+def read(path: Path) -> Floats:
+    """Read a photo upright, (H, W, 3) float32 in [0, 1], at most LONGEST px long; cached."""
+    return _upright_bytes(path).astype(np.float32) / np.float32(255)
+
+
+class Pair(NamedTuple):
+    """Two files of one frame: before and after a retoucher's work."""
+
+    original: Path
+    retouched: Path
+
+
+class Matched(NamedTuple):
+    """Pairs fit to train on, and one line for every file that is not."""
+
+    pairs: list[Pair]
+    problems: list[str]
+
+
+def match_pairs(before: Path, after: Path, is_photo: Callable[[Path], bool]) -> Matched:
+    """Match the photos of two folders by relative path and name, whatever their suffixes.
+
+    Photos without a partner, of another size or shifted against it are named and left out.
+    """
+    originals, retouched = (
+        {p.relative_to(root).with_suffix(""): p for p in sorted(root.rglob("*")) if is_photo(p)}
+        for root in (before, after)
+    )
+    lonely = sorted(set(originals) ^ set(retouched))
+    problems = [f"{name}: no partner in the other folder" for name in lonely]
+    pairs = []
+    for name in sorted(set(originals) & set(retouched)):
+        pair = Pair(originals[name], retouched[name])
+        fault = fault_of(pair)
+        if fault:
+            problems.append(f"{name}: {fault}")
+        else:
+            pairs.append(pair)
+    return Matched(pairs, problems)
+
+
+def fault_of(pair: Pair) -> str:
+    """Why a pair cannot train, "" if it can: its sizes differ or one is shifted."""
+    try:
+        before, after = (as_floats(decode(path)) for path in pair)
+    except PhotoError as error:
+        return str(error)
+    if before.shape != after.shape:
+        sizes = [f"{image.shape[1]}x{image.shape[0]}" for image in (before, after)]
+        return f"sizes differ, {sizes[0]} and {sizes[1]}"
+    shift = shift_between(before, after)
+    if shift > MOST_SHIFT:
+        return f"misaligned by {shift:.1f} px at {ALIGN_SIDE} px"
+    return ""
+
+
+def shift_between(a: Floats, b: Floats) -> float:
+    """How far one photo is shifted against the other, in pixels at ALIGN_SIDE."""
+    share = ALIGN_SIDE / max(a.shape[:2])
+    size = (max(8, round(a.shape[0] * share)), max(8, round(a.shape[1] * share)))
+    greys = [cv2.cvtColor(resize(image, size), cv2.COLOR_RGB2GRAY) for image in (a, b)]
+    edges = [cv2.Laplacian(grey, cv2.CV_32F) for grey in greys]
+    if min(float(edge.std()) for edge in edges) < 1e-5:
+        return 0.0  # nothing to align by
+    window = cv2.createHanningWindow(size[::-1], cv2.CV_32F)
+    (dx, dy), _ = cv2.phaseCorrelate(edges[0], edges[1], window)
+    return float(np.hypot(dx, dy))
+
+
+def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
+    """Keep about a tenth for validation, chosen by name: (training, validation), never empty."""
+    ordered = sorted(pairs, key=lambda pair: zlib.crc32(pair.original.name.encode()))
+    count = max(1, len(ordered) // VALIDATION_SHARE) if len(ordered) > 1 else 0
+    return ordered[count:], ordered[:count] or ordered
+
+
+class StudioPairs:
+    """A studio's own before and after photos, cut at random."""
+
+    def __init__(
+        self, pairs: Sequence[Pair], levels: Sequence[int], batch_size: int, seed: int
+    ) -> None:
+        self.pairs = list(pairs)
+        self.levels = tuple(levels)
+        self.batch_size = batch_size
+        self.seed = seed
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`: one shape, `batch_size` photos."""
+        rng = np.random.default_rng((self.seed, step))
+        shape = pick_shape(rng, self.levels)
+        return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
+
+    def sample(self, shape: Shape, rng: Generator) -> Sample:
+        """Draw a pair and cut one sample from it."""
+        pair = self.pairs[int(rng.integers(len(self.pairs)))]
+        before, after = read(pair.original), read(pair.retouched)
+        window = draw_window(before, None, shape.thumbnail, rng)
+        height, width = shape.thumbnail
+        thumbnails = [window.cut(image, shape.thumbnail) for image in (before, after)]
+        edited = np.abs(thumbnails[0] - thumbnails[1]).max(2) > CHANGED
+        corner = draw_corner(edited, shape, rng)
+        inner = window.part(
+            corner[0] / height, corner[1] / width, shape.crop / height, shape.crop / width
+        )
+        side = shape.crop << shape.levels
+        crops = [inner.cut(image, (side, side)) for image in (before, after)]
+        sample = Sample(thumbnails[0], thumbnails[1], crops[0], crops[1], corner)
+        return mirrored(sample, shape) if rng.random() < 0.5 else sample

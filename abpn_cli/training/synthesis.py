@@ -1,0 +1,301 @@
+"""Creases painted on clean photos, real wrinkles smoothed: pairs where no retoucher's are at hand.
+
+Every function is pure: arrays and a random generator in, arrays out. An edit is a *ratio* field
+(H, W) float32, about 1: retouched = original · ratio, the same for the three channels, so that a
+crease changes light, never hue. Lengths are given at 1024 px long side and scaled.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import ArrayLike, NDArray
+
+Floats = NDArray[np.float32]
+
+REFERENCE_SIDE = 1024  # px: the long side at which lengths below are stated
+FINE_SIGMA = 2.0  # px: finer is the cloth's own texture and stays
+SALIENT_SIGMA = 3.5  # px: where nothing coarser than this stands out, the cloth is smooth already
+RANGE_SIGMA = 0.12  # in log luminance: what differs by more is another cloth, a print, a seam
+LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on display-encoded values
+DARK = 0.04  # keeps ratios tame in black cloth
+STRONGEST = 0.09  # relative amplitude above which a band is drape or print, not a crease
+
+
+class Bank(NamedTuple):
+    """Relative mid-band luminance of real wrinkles, each (h, w) float32, about 0."""
+
+    patches: list[Floats]
+
+
+def as_floats(array: ArrayLike) -> Floats:
+    """Bring any array to float32 without a copy where it is one."""
+    return np.asarray(array, np.float32)
+
+
+def greatest(image: Floats) -> Floats:
+    """Maximum over the channels, (H, W, 3) to (H, W)."""
+    return np.maximum(np.maximum(image[..., 0], image[..., 1]), image[..., 2])
+
+
+def least(image: Floats) -> Floats:
+    """Minimum over the channels, (H, W, 3) to (H, W)."""
+    return np.minimum(np.minimum(image[..., 0], image[..., 1]), image[..., 2])
+
+
+def scale_of(image: Floats) -> float:
+    """How many pixels of this image one pixel at REFERENCE_SIDE is."""
+    return float(max(image.shape[:2])) / REFERENCE_SIDE
+
+
+def blur(image: Floats, sigma: float) -> Floats:
+    """Gaussian blur, (H, W) or (H, W, C); a wide one runs on a reduced copy."""
+    height, width = image.shape[:2]
+    factor = 1
+    while sigma / factor > 4 and min(height, width) // (factor * 2) >= 8:
+        factor *= 2
+    if factor > 1:
+        small = cv2.resize(image, (width // factor, height // factor), interpolation=cv2.INTER_AREA)
+        small = cv2.GaussianBlur(small, (0, 0), sigma / factor)
+        return as_floats(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+    return as_floats(cv2.GaussianBlur(image, (0, 0), max(sigma, 0.3)))
+
+
+def smoothstep(low: float, high: float, x: Floats) -> Floats:
+    """0 up to `low`, 1 from `high` on, smooth in between."""
+    t = np.clip((x - low) / (high - low), 0, 1)
+    return as_floats(t * t * (3 - 2 * t))
+
+
+def luminance(image: Floats) -> Floats:
+    """(H, W, 3) display-encoded RGB to (H, W) luma, same range."""
+    return as_floats(image @ LUMA)
+
+
+def masked_blur(values: Floats, mask: Floats, sigma: float) -> Floats:
+    """Blur that takes nothing from outside the mask: blur(v·m) / blur(m)."""
+    return blur(values * mask, sigma) / (blur(mask, sigma) + np.float32(1e-3))
+
+
+def edge_aware_base(log_luma: Floats, cloth: Floats, sigma: float) -> Floats:
+    """Drape without creases: a bilateral filter of (H, W) log luminance inside the cloth.
+
+    Done by slices of the range, each a masked Gaussian blur, interpolated between slices; a wide
+    one runs on a reduced copy.
+    """
+    height, width = log_luma.shape
+    if sigma > 4 and min(height, width) >= 32:
+        half = (width // 2, height // 2)
+        small = edge_aware_base(
+            as_floats(cv2.resize(log_luma, half, interpolation=cv2.INTER_AREA)),
+            as_floats(cv2.resize(cloth, half, interpolation=cv2.INTER_NEAREST)),
+            sigma / 2,
+        )
+        return as_floats(cv2.resize(small, (width, height), interpolation=cv2.INTER_LINEAR))
+    inside = log_luma[cloth > 0.5]
+    if not inside.size:
+        return log_luma
+    low, high = np.quantile(inside, (0.02, 0.98))
+    count = int(np.clip(np.ceil((high - low) / (1.5 * RANGE_SIGMA)) + 1, 2, 10))
+    centres = np.linspace(low, high, count, dtype=np.float32)
+    step = np.float32(centres[1] - centres[0]) or np.float32(1)
+    spread = max(np.float32(RANGE_SIGMA), step / np.float32(1.5))
+    total, weights = np.zeros_like(log_luma), np.full_like(log_luma, 1e-6)
+    for centre in centres:
+        near = cv2.exp(as_floats(-0.5 * ((log_luma - centre) / spread) ** 2)) * cloth
+        share = np.maximum(1 - np.abs(log_luma - centre) / step, 0)
+        total += share * masked_blur(log_luma, as_floats(near), sigma)
+        weights += share
+    return as_floats(total / weights)
+
+
+class Bands(NamedTuple):
+    """Relative light inside the cloth, (H, W), about ±0.1: finer than drape, coarser than cloth.
+
+    creases: down to FINE_SIGMA; broad: down to SALIENT_SIGMA only.
+    """
+
+    creases: Floats
+    broad: Floats
+
+
+def mid_bands(luma: Floats, cloth: Floats, coarse: float, scale: float) -> Bands:
+    """Split the log luminance inside the cloth; coarse: sigma of the drape in px at 1024."""
+    log_luma = as_floats(np.log(np.maximum(luma, 0) + DARK))
+    plain = as_floats(cloth > 0.5)
+    base = edge_aware_base(log_luma, plain, coarse * scale)
+    creases, broad = (
+        as_floats((masked_blur(log_luma, plain, max(0.4, sigma * scale)) - base) * plain)
+        for sigma in (FINE_SIGMA, SALIENT_SIGMA)
+    )
+    return Bands(creases, broad)
+
+
+def off_edges(image: Floats, cloth: Floats, scale: float) -> Floats:
+    """1 on plain cloth, 0 at strong edges: seams, prints, buttons, outlines.
+
+    The bar is set by the cloth's own median gradient, so that a knit is not taken for edges.
+    """
+    smooth = blur(image, max(0.6, 1.2 * scale))
+    dx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)
+    dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)
+    gradient = greatest(as_floats(np.sqrt(dx * dx + dy * dy))) / 8
+    inside = gradient[cloth > 0.5]
+    usual = float(np.median(inside)) if inside.size else 0.0
+    bar = max(4.0 * usual, 0.008)
+    reach = 2 * round(2.5 * scale) + 1
+    strongest = as_floats(cv2.dilate(gradient, np.ones((reach, reach), np.uint8)))
+    weight = as_floats(np.exp(-((strongest / bar) ** 4)))
+    return as_floats(np.minimum(blur(weight, 2.0 * scale), 1))
+
+
+def inner_cloth(cloth: Floats, scale: float) -> Floats:
+    """Erode and feather a machine-made cloth mask: it is wrong at its rim."""
+    reach = 2 * round(12 * scale) + 1
+    core = as_floats(cv2.erode(cloth, np.ones((reach, reach), np.uint8), borderValue=0))
+    return as_floats(np.minimum(blur(core, 5 * scale), core.max() if core.size else 0))
+
+
+def smoothing_ratio(image: Floats, cloth: Floats, amount: float, coarse: float) -> Floats:
+    """Ratio that lowers the real wrinkles of a photo: an imitation of a retoucher's target.
+
+    image:  (H, W, 3) RGB in [0, 1]; cloth: (H, W) in [0, 1], as `inner_cloth` returns it.
+    amount: share of the mid-band removed; coarse: its wide sigma in px at 1024.
+    Backs off at strong edges, where the amplitude says drape or print, and on smooth cloth.
+    """
+    scale = scale_of(image)
+    luma = luminance(image)
+    keep = off_edges(image, cloth, scale)
+    plain = as_floats(cloth * keep)
+    band, broad = mid_bands(luma, cloth, coarse, scale)
+    energy = np.sqrt(np.maximum(masked_blur(broad * broad, plain, 10 * scale), 0))
+    salient = smoothstep(0.004, 0.012, energy)
+    moderate = 1 / (1 + (np.abs(band) / (1.5 * STRONGEST)) ** 4)
+    dim = smoothstep(0.02, 0.10, luma)  # in black cloth the band is noise
+    weight = amount * cloth * smoothstep(0.2, 0.7, keep) * salient * moderate * dim
+    return as_floats(np.clip(np.exp(-weight * band), 0.75, 1.33))
+
+
+def ridged_noise(size: tuple[int, int], rng: Generator) -> Floats:
+    """Crease shading from ridged, stretched noise lit from one side: (H, W), std about 1."""
+    height, width = size
+    side = int(np.hypot(height, width)) + 8
+    scale = max(size) / REFERENCE_SIDE
+    relief = np.zeros((side, side), np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        length = rng.uniform(40, 260) * scale
+        across = length / rng.uniform(1.5, 6)
+        grid = rng.random((int(side / across) + 3, int(side / length) + 3)).astype(np.float32)
+        noise = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
+        ridge = 1 - np.abs(2 * noise - 1)
+        relief += rng.uniform(0.4, 1) * across * np.maximum(ridge, 0) ** rng.uniform(1.5, 5)
+    relief = blur(relief, rng.uniform(0.8, 2.5) * scale)
+    light = rng.uniform(0, 2 * np.pi)
+    dx = cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3)
+    dy = cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3)
+    shading = np.cos(light) * dx + np.sin(light) * dy
+    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), 1)
+    turned = cv2.warpAffine(shading, turn, (side, side), borderMode=cv2.BORDER_REFLECT_101)
+    top, left = (side - height) // 2, (side - width) // 2
+    return normalised(as_floats(turned[top : top + height, left : left + width]))
+
+
+def tension_folds(size: tuple[int, int], rng: Generator) -> Floats:
+    """Crease shading from single folds drawn as curves that fan out of a few pulled points.
+
+    (H, W), std about 1. Shares nothing with `ridged_noise`: kept for validation.
+    """
+    height, width = size
+    scale = max(size) / REFERENCE_SIDE
+    shading = np.zeros(size, np.float32)
+    for _ in range(int(rng.integers(2, 6))):
+        anchor = rng.uniform(0, 1, 2) * (width, height)
+        main = rng.uniform(0, 2 * np.pi)
+        for _ in range(int(rng.integers(3, 9))):
+            angle = main + rng.normal(0, 0.5)
+            points = _curve(anchor, angle, rng.uniform(80, 420) * scale, rng)
+            shading += _fold(size, points, rng.uniform(2, 9) * scale, rng)
+    return normalised(shading)
+
+
+def _curve(start: NDArray[np.float64], angle: float, length: float, rng: Generator) -> Floats:
+    steps = 24
+    turns = np.cumsum(rng.normal(0, 0.09, steps)) + angle
+    moves = np.stack([np.cos(turns), np.sin(turns)], 1) * (length / steps)
+    return as_floats(start + rng.normal(0, 0.05 * length, 2) + np.cumsum(moves, 0))
+
+
+def _fold(size: tuple[int, int], points: Floats, sigma: float, rng: Generator) -> Floats:
+    line = np.zeros(size, np.float32)
+    for index, (a, b) in enumerate(zip(points[:-1], points[1:], strict=True)):
+        strength = float(np.sin(np.pi * (index + 1) / len(points)))  # fades at both ends
+        ends = [tuple(int(round(float(v) * 16)) for v in p) for p in (a, b)]
+        thick = max(1, round(sigma * 0.8))
+        cv2.line(line, ends[0], ends[1], strength, thick, cv2.LINE_8, shift=4)
+    soft = blur(line, sigma)
+    lit, dark = rng.uniform(0.6, 1.2), rng.uniform(0, 0.5)
+    normal = float(np.arctan2(*(points[-1] - points[0])[::-1])) + np.pi / 2
+    shift = np.array([[1, 0, np.cos(normal) * sigma], [0, 1, np.sin(normal) * sigma]], np.float32)
+    moved = cv2.warpAffine(soft, shift, size[::-1])
+    return (rng.uniform(0.5, 1) * (lit * moved - (lit + dark) * soft)).astype(np.float32)
+
+
+class Transplant:
+    """Lays real wrinkles of other garments, turned and scaled; a crease generator like the rest."""
+
+    def __init__(self, bank: Bank) -> None:
+        self.bank = bank
+
+    def __call__(self, size: tuple[int, int], rng: Generator) -> Floats:
+        """(height, width) to a (H, W) field, std about 1."""
+        patch = self.bank.patches[int(rng.integers(len(self.bank.patches)))]
+        height, width = size
+        zoom = rng.uniform(0.6, 1.5) * max(size) / max(patch.shape)
+        middle = (patch.shape[1] / 2, patch.shape[0] / 2)
+        turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), zoom)
+        turn[:, 2] += np.array([width, height]) / 2 - np.array(middle)
+        laid = cv2.warpAffine(
+            patch, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
+        )
+        return normalised(laid.astype(np.float32))
+
+
+def wrinkle_patch(image: Floats, cloth: Floats) -> Floats | None:
+    """Cut the relative mid-band out of the middle of a plain garment, or None if it is not plain.
+
+    image: (H, W, 3); cloth: (H, W) as `inner_cloth` returns it.
+    """
+    ys, xs = np.nonzero(cloth > 0.9)
+    if len(ys) < 5000:
+        return None
+    top, bottom = np.quantile(ys, (0.2, 0.8)).astype(int)
+    left, right = np.quantile(xs, (0.2, 0.8)).astype(int)
+    window = (slice(top, bottom), slice(left, right))
+    if min(bottom - top, right - left) < 64 or cloth[window].min() < 0.5:
+        return None
+    scale = scale_of(image)
+    keep = off_edges(image, cloth, scale)[window]
+    if keep.mean() < 0.85:
+        return None
+    band = mid_bands(luminance(image), cloth, 14, scale).creases[window]
+    return normalised(band * keep)
+
+
+def normalised(field: Floats) -> Floats:
+    """Shift and scale a field to mean 0 and standard deviation 1, tails cut at ±3.5."""
+    spread = float(field.std())
+    if spread < 1e-6:
+        return np.zeros_like(field)
+    return as_floats(np.clip((field - field.mean()) / spread, -3.5, 3.5))
+
+
+def patches(size: tuple[int, int], share: float, rng: Generator) -> Floats:
+    """Soft random islands that cover about `share` of a (H, W) field, in [0, 1]."""
+    cells = int(rng.integers(3, 7))
+    grid = as_floats(rng.random((cells, cells)))
+    noise = as_floats(cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC))
+    bar = float(np.quantile(noise, 1 - share))
+    return smoothstep(bar - 0.08, bar + 0.08, noise)

@@ -1,0 +1,242 @@
+"""Pairs made on the fly from clean photos: real wrinkles smoothed, creases painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from . import synthesis
+from .pairs import (
+    Batch,
+    Sample,
+    Shape,
+    draw_corner,
+    draw_window,
+    mirrored,
+    pick_shape,
+    read,
+    resize,
+    stack,
+)
+from .synthesis import Bank, Floats, as_floats
+
+CLOTH = 3  # the label of cloth in a label map
+
+Crease = Callable[[tuple[int, int], Generator], Floats]
+
+
+class Look(NamedTuple):
+    """Exposure and colour of a pair: what must not matter, drawn once, put on both photos."""
+
+    gamma: float
+    gain: NDArray[np.float32]
+    grey: bool
+    grain: float
+
+    @staticmethod
+    def draw(rng: Generator) -> Look:
+        """Draw exposure, white balance, now and then monochrome, grain."""
+        gain = rng.uniform(0.7, 1.1) * rng.uniform(0.94, 1.06, 3)
+        grain = rng.uniform(0.002, 0.02) if rng.random() < 0.6 else 0.0
+        return Look(
+            rng.uniform(0.75, 1.35), gain.astype(np.float32), bool(rng.random() < 0.1), grain
+        )
+
+    def put_on(self, image: Floats, rng: Generator) -> Floats:
+        """(H, W, 3) in [0, 1] to the same."""
+        out = np.clip(image, 0, 1) ** np.float32(self.gamma) * self.gain
+        if self.grey:
+            out = np.repeat(synthesis.luminance(out)[..., None], 3, 2)
+        if self.grain:
+            out = out + np.float32(self.grain) * rng.standard_normal(out.shape, np.float32)
+        return as_floats(np.clip(out, 0, 1))
+
+
+class Edits(NamedTuple):
+    """Ratio fields of a pair at working size: original = photo·before, retouched = photo·after."""
+
+    before: Floats
+    after: Floats
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Shares of the kinds of pairs; what is left are painted creases.
+
+    nothing: pairs from photos with nothing to do; real: real wrinkles, smoothed target;
+    smooth: already smooth cloth, left alone; strength: range of the share of wrinkles removed.
+    """
+
+    nothing: float = 0.15
+    real: float = 0.35
+    smooth: float = 0.05
+    strength: tuple[float, float] = (0.7, 0.9)
+    coarse: tuple[float, float] = (11.0, 17.0)
+    amplitude: tuple[float, float] = (0.012, 0.05)
+    backgrounds: float = 0.5
+
+
+@lru_cache(maxsize=4)
+def _label_maps(file: Path) -> Mapping[str, NDArray[np.uint8]]:
+    maps: Mapping[str, NDArray[np.uint8]] = np.load(file)  # opened once in each process
+    return maps
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Label maps by a photo's path under `root`, from an `.npz` of uint8 maps; none without it."""
+
+    file: Path | None
+    root: Path
+
+    def __call__(self, path: Path, label: int) -> Floats | None:
+        """Where a label is: (h, w) float32 of {0, 1} at the map's size, None without a map."""
+        if self.file is None:
+            return None
+        key = path.relative_to(self.root).as_posix()
+        maps = _label_maps(self.file)
+        return (maps[key] == label).astype(np.float32) if key in maps else None
+
+
+class SynthesisedPairs:
+    """Pairs made on the fly from photos of cloth and photos with nothing to retouch.
+
+    cloth, nothing: photos; labels: where their cloth is; creases: generators to paint with.
+    """
+
+    def __init__(
+        self,
+        cloth: Sequence[Path],
+        nothing: Sequence[Path],
+        labels: Labels,
+        creases: Sequence[Crease],
+        recipe: Recipe,
+        batch_size: int,
+        seed: int,
+        levels: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        self.cloth = list(cloth)
+        self.nothing = list(nothing)
+        self.labels = labels
+        self.creases = list(creases)
+        self.recipe = recipe
+        self.batch_size = batch_size
+        self.seed = seed
+        self.levels = tuple(levels)
+
+    def batch(self, step: int) -> Batch:
+        """Return the batch of `step`: one shape, `batch_size` photos."""
+        rng = np.random.default_rng((self.seed, step))
+        shape = pick_shape(rng, self.levels)
+        return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
+
+    def sample(self, shape: Shape, rng: Generator) -> Sample:
+        """Draw a photo and make one pair of it."""
+        if self.nothing and rng.random() < self.recipe.nothing:
+            path = self.nothing[int(rng.integers(len(self.nothing)))]
+            image = without_cloth(read(path), self.labels(path, CLOTH))
+            return self._cut(image, None, shape, rng)
+        path = self.cloth[int(rng.integers(len(self.cloth)))]
+        image, cloth = read(path), self.labels(path, CLOTH)
+        cloth = np.ones(image.shape[:2], np.float32) if cloth is None else cloth
+        cloth = as_floats(cv2.resize(cloth, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+        if is_white_studio(image):
+            person = 1 - synthesis.smoothstep(0.93, 0.985, synthesis.least(image))
+            cloth = as_floats(cloth * person)
+            if self.nothing and rng.random() < self.recipe.backgrounds:
+                behind = read(self.nothing[int(rng.integers(len(self.nothing)))])
+                behind = resize(behind, (image.shape[0], image.shape[1]))
+                image = image * person[..., None] + behind * (1 - person[..., None])
+        return self._cut(image, cloth, shape, rng)
+
+    def _cut(self, image: Floats, cloth: Floats | None, shape: Shape, rng: Generator) -> Sample:
+        height, width = shape.thumbnail
+        working = (2 * height, 2 * width)
+        window = draw_window(image, cloth, shape.thumbnail, rng)
+        look = Look.draw(rng)
+        whole = look.put_on(window.cut(image, working), rng)
+        mask = None if cloth is None else np.clip(window.cut(cloth, working), 0, 1)
+        edits = self.edits(whole, mask, rng)
+        edited = np.abs(edits.before - edits.after)[::2, ::2] > 0.01
+        corner = draw_corner(edited, shape, rng)
+        inner = window.part(
+            corner[0] / height, corner[1] / width, shape.crop / height, shape.crop / width
+        )
+        side = shape.crop << shape.levels
+        crop = look.put_on(inner.cut(image, (side, side)), rng)
+        rows = slice(2 * corner[0], 2 * (corner[0] + shape.crop))
+        columns = slice(2 * corner[1], 2 * (corner[1] + shape.crop))
+        before, after = (resize(field[rows, columns], (side, side)) for field in edits)
+        sample = Sample(
+            cv2.pyrDown(np.clip(whole * edits.before[..., None], 0, 1)).astype(np.float32),
+            cv2.pyrDown(np.clip(whole * edits.after[..., None], 0, 1)).astype(np.float32),
+            np.clip(crop * before[..., None], 0, 1),
+            np.clip(crop * after[..., None], 0, 1),
+            corner,
+        )
+        return mirrored(sample, shape) if rng.random() < 0.5 else sample
+
+    def edits(self, image: Floats, cloth: Floats | None, rng: Generator) -> Edits:
+        """Choose what is wrong with a photo and what a retoucher would make of it."""
+        same = np.ones(image.shape[:2], np.float32)
+        if cloth is None or cloth.max() < 0.5:
+            return Edits(same, same)
+        scale = synthesis.scale_of(image)
+        core = synthesis.inner_cloth(cloth, scale)
+        strength = rng.uniform(*self.recipe.strength)
+        coarse = rng.uniform(*self.recipe.coarse)
+        after = synthesis.smoothing_ratio(image, core, strength, coarse)
+        kind = rng.random()
+        if kind < self.recipe.smooth:
+            return Edits(after, after)
+        if kind < self.recipe.smooth + self.recipe.real:
+            return Edits(same, after)
+        crease = self.creases[int(rng.integers(len(self.creases)))](image.shape[:2], rng)
+        where = core * synthesis.patches(image.shape[:2], rng.uniform(0.2, 0.9), rng)
+        shading = 1 + rng.uniform(*self.recipe.amplitude) * crease * where
+        painted = after if rng.random() < 0.5 else same
+        return Edits((painted * shading).astype(np.float32), after)
+
+
+def is_white_studio(image: Floats) -> bool:
+    """Whether the photo's upper corners are blank paper white."""
+    part = max(4, min(image.shape[:2]) // 40)
+    corners = np.concatenate([image[:part, :part], image[:part, -part:]], 1)
+    return bool(corners.min() > 0.96)
+
+
+def without_cloth(image: Floats, cloth: Floats | None) -> Floats:
+    """Cut the photo above its first cloth: what is left has nothing to retouch."""
+    if cloth is None:
+        return image
+    rows = np.nonzero(cloth.mean(1) > 0.02)[0]
+    if not len(rows):
+        return image
+    bottom = int(rows[0] / cloth.shape[0] * image.shape[0])
+    return image[: max(bottom, image.shape[0] // 3)]
+
+
+def wrinkle_bank(photos: Sequence[Path], labels: Labels, most: int = 80) -> Bank:
+    """Collect real wrinkles from plain garments to transplant, at most `most` patches."""
+    found = []
+    for path in photos:
+        cloth = labels(path, CLOTH)
+        if cloth is None:
+            continue
+        image = read(path)
+        cloth = cv2.resize(cloth, image.shape[1::-1]).astype(np.float32)
+        core = synthesis.inner_cloth(cloth, synthesis.scale_of(image))
+        patch = synthesis.wrinkle_patch(image, core)
+        if patch is not None:
+            found.append(patch)
+        if len(found) >= most:
+            break
+    return Bank(found)

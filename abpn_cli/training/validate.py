@@ -1,0 +1,84 @@
+"""Validation while training: gain over returning the photo untouched, inside and outside M_gt."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ..nets.abpn import Abpn, smoothstep
+from ..nets.bpl import blend
+from .losses import dice_loss
+from .pairs import CHANGED, Batch, target_mask
+
+NO_ERROR = 1e-10  # mean squared error counted as none: 100 dB
+
+
+class Scores(NamedTuple):
+    """Figures of one set of pairs, decibels but for the last two.
+
+    in_gain:  mean over photos of the PSNR gained over the untouched photo inside M_gt.
+    out_gain: the same outside M_gt, errors pooled over the set (most photos have next to none).
+    harm:     PSNR to the input on pairs with nothing to do.
+    dice:     1 - dice loss of M; gated: share of pixels with a gate above 0.
+    """
+
+    in_gain: float
+    out_gain: float
+    harm: float
+    dice: float
+    gated: float
+
+
+def decibels(error: Tensor) -> Tensor:
+    """PSNR of a mean squared error of values in [0, 1]."""
+    return -10 * torch.log10(error.clamp(min=NO_ERROR))
+
+
+def gate_of(net: Abpn, mask: Tensor, size: tuple[int, int]) -> Tensor:
+    """The gate g as the engine applies it: (N, 1, h, w) mask to (N, 1, H, W) in [0, 1]."""
+    gate = smoothstep(net.config.gate_low, net.config.gate_high, mask)
+    return F.interpolate(gate, size=size, mode="bilinear", align_corners=False)
+
+
+@torch.no_grad()
+def retouch(net: Abpn, image: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """R_0 as delivered, M and the gate of (N, 3, H, W); sides multiples of 64·2^levels."""
+    retouched = net(image, levels)
+    gate = gate_of(net, retouched.mask, (image.shape[2], image.shape[3]))
+    result = blend(image, gate * retouched.blend_layers[0], net.j, net.k).clamp(0, 1)
+    return result, retouched.mask, gate
+
+
+def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
+    """Judge a network on batches whose crops are whole photos."""
+    in_gains, outs, harms, dices, gates = [], [], [], [], []
+    for batch in batches:
+        result, mask, gate = retouch(net, batch.crop, batch.levels)
+        dices.append(1 - dice_loss(mask, target_mask(batch.thumbnail, batch.thumbnail_target)))
+        gates.append((gate > 0).float().mean())
+        original, target = batch.crop, batch.crop_target
+        inside = ((original - target).abs().amax(1, keepdim=True) > CHANGED).float()
+        before = (original - target).square().mean(1, keepdim=True)
+        after = (result - target).square().mean(1, keepdim=True)
+        area = inside.sum((1, 2, 3))
+        touched = area > 0
+        if touched.any():
+            errors = [(e * inside).sum((1, 2, 3))[touched] / area[touched] for e in (before, after)]
+            in_gains.append(decibels(errors[1]) - decibels(errors[0]))
+            outs.append(
+                torch.stack([(e * (1 - inside)).sum((1, 2, 3))[touched] for e in (before, after)])
+            )
+        if (~touched).any():
+            harms.append(decibels(after.mean((1, 2, 3))[~touched]))
+    before_out, after_out = torch.cat(outs, 1).sum(1) if outs else (torch.ones(()), torch.ones(()))
+    return Scores(
+        float(torch.cat(in_gains).mean()) if in_gains else 0.0,
+        float(10 * torch.log10(before_out / after_out.clamp(min=1e-12))),
+        float(torch.cat(harms).mean()) if harms else 100.0,
+        float(torch.stack(dices).mean()),
+        float(torch.stack(gates).mean()),
+    )
