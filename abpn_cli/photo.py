@@ -25,6 +25,7 @@ class Metadata:
     photoshop:   Photoshop image resource blocks (``8BIM…``), IPTC included or not as found.
     icc:         the ICC profile.
     comment:     a JPEG comment.
+    chunks:      text and colour chunks of a PNG as (type, data), for another PNG.
     orientation: EXIF orientation 1..8: how the stored pixels must be turned to stand upright.
     """
 
@@ -35,6 +36,7 @@ class Metadata:
     photoshop: bytes = b""
     icc: bytes = b""
     comment: bytes = b""
+    chunks: tuple[tuple[bytes, bytes], ...] = ()
     orientation: int = 1
 
 
@@ -44,14 +46,19 @@ class Photo:
 
     pixels:   (H, W, 3) uint8 or uint16, RGB, in the file's own colour space.
     alpha:    (H, W), same type, or None.
+    alpha_is: "straight"; "associated" where the pixels are multiplied by it; "other" where the
+              file does not say what its fourth channel is.
     format:   what the file was: "jpeg", "png", "tiff".
+    source:   the file it was read from, for the words of errors.
     warnings: what a user should know about this file, one sentence each.
     """
 
     pixels: Pixels
     metadata: Metadata = Metadata()
     alpha: Pixels | None = None
+    alpha_is: Literal["straight", "associated", "other"] = "straight"
     format: str = "png"
+    source: Path = Path("photo")
     warnings: tuple[str, ...] = ()
 
 
@@ -62,7 +69,9 @@ class Job:
     source, target: files read and written; relative: the source's path inside its tree.
     format:   the format of the target.
     sidecars: (read, written) pairs of `.xmp` files to copy beside the target.
+    mask:     where the mask goes that is kept beside the target, or None.
     skip:     why there is nothing to do, or "" where there is.
+    warnings: what the user should know about this job, one sentence each.
     """
 
     source: Path
@@ -70,7 +79,9 @@ class Job:
     relative: Path
     format: FormatName
     sidecars: tuple[tuple[Path, Path], ...] = ()
+    mask: Path | None = None
     skip: str = ""
+    warnings: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

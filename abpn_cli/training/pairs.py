@@ -8,7 +8,7 @@ Everything follows from (seed, step): a resumed run sees the same pairs.
 from __future__ import annotations
 
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..codecs import decode
+from ..codecs import decode, sniff
 from ..errors import PhotoError
 from ..photo import Photo, turn_upright
 from .synthesis import Floats
@@ -216,7 +216,12 @@ class Matched(NamedTuple):
     problems: list[str]
 
 
-def match_pairs(before: Path, after: Path, is_photo: Callable[[Path], bool]) -> Matched:
+def is_photo(path: Path) -> bool:
+    """Whether a path is a file that codecs can read."""
+    return sniff(path) in ("jpeg", "png", "tiff")
+
+
+def match_pairs(before: Path, after: Path) -> Matched:
     """Match the photos of two folders by relative path and name, whatever their suffixes.
 
     Photos without a partner, of another size or shifted against it are named and left out.

@@ -73,11 +73,15 @@ class Recipe:
 
     nothing: pairs from photos with nothing to do; real: real wrinkles, smoothed target;
     smooth: already smooth cloth, left alone; strength: range of the share of wrinkles removed.
+    on_smooth: share of painted creases laid on cloth already smoothed, the rest on it as it is.
+    coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
+    backgrounds: share of white-studio photos set before another background.
     """
 
     nothing: float = 0.15
     real: float = 0.35
     smooth: float = 0.05
+    on_smooth: float = 0.5
     strength: tuple[float, float] = (0.7, 0.9)
     coarse: tuple[float, float] = (11.0, 17.0)
     amplitude: tuple[float, float] = (0.012, 0.05)
@@ -202,7 +206,7 @@ class SynthesisedPairs:
         crease = self.creases[int(rng.integers(len(self.creases)))](image.shape[:2], rng)
         where = core * synthesis.patches(image.shape[:2], rng.uniform(0.2, 0.9), rng)
         shading = 1 + rng.uniform(*self.recipe.amplitude) * crease * where
-        painted = after if rng.random() < 0.5 else same
+        painted = after if rng.random() < self.recipe.on_smooth else same
         return Edits((painted * shading).astype(np.float32), after)
 
 

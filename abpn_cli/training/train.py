@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -54,11 +53,11 @@ class Settings:
 
 
 class Progress(NamedTuple):
-    """One step's report: losses by name (λ not applied), images per second."""
+    """One step's report: its number from 1, losses by name (λ not applied), images seen."""
 
     step: int
     losses: Mapping[str, float]
-    images_per_second: float
+    images: int
 
 
 class _Steps(Dataset[Batch]):
@@ -159,13 +158,11 @@ class Trainer:
             checkpoint: Path) -> None:  # fmt: skip
         """Train from the step at hand to the last, saving every `every` steps and at the end."""
         for batch in self._batches():
-            started = time.perf_counter()
             for group in self.adam.param_groups:
                 group["lr"] = learning_rate(self.step, self.settings)
             losses = self._step(batch)
             self.step += 1
-            count = len(batch.thumbnail) / (time.perf_counter() - started)
-            report(Progress(self.step, losses, count))
+            report(Progress(self.step, losses, len(batch.thumbnail)))
             if self.step % self.settings.every == 0 or self.step == self.settings.steps:
                 self.net.eval()
                 self.metrics = validate(self.net)
@@ -236,8 +233,8 @@ class Trainer:
         tensors["random"] = torch.get_rng_state()
         save_tensors(path, {n: t.contiguous().cpu() for n, t in tensors.items()}, self.header())
 
-    def resume(self, path: Path) -> None:
-        """Go on where a checkpoint of the same settings stopped.
+    def resume(self, path: Path) -> Header:
+        """Go on where a checkpoint stopped; return what it says of itself.
 
         Raises:
             WeightsError: the file is damaged or of another network.
@@ -251,6 +248,7 @@ class Trainer:
         torch.set_rng_state(tensors["random"])
         self.step = int(header.training["step"])
         self.metrics = dict(header.training["metrics"])
+        return header
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:

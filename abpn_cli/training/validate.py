@@ -18,12 +18,13 @@ NO_ERROR = 1e-10  # mean squared error counted as none: 100 dB
 
 
 class Scores(NamedTuple):
-    """Figures of one set of pairs, decibels but for the last two.
+    """Figures of one set of pairs, decibels but for dice and shares.
 
     in_gain:  mean over photos of the PSNR gained over the untouched photo inside M_gt.
     out_gain: the same outside M_gt, errors pooled over the set (most photos have next to none).
     harm:     PSNR to the input on pairs with nothing to do.
     dice:     1 - dice loss of M; gated: share of pixels with a gate above 0.
+    harm_gated: that share on pairs with nothing to do.
     """
 
     in_gain: float
@@ -31,6 +32,7 @@ class Scores(NamedTuple):
     harm: float
     dice: float
     gated: float
+    harm_gated: float = 0.0
 
 
 def decibels(error: Tensor) -> Tensor:

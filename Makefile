@@ -1,0 +1,41 @@
+# One word each. `demo` and `test` set up all they need; `make env PIP_ARGS=…` passes options to pip.
+PYTHON ?= python3
+VENV ?= .venv
+PIP_ARGS ?=
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: env demo test lint check fix bench
+
+env: $(STAMP)
+
+# done again only when what is to be installed has changed
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit("abpn needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) torch
+	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) --editable '.[dev]'
+	@touch $@
+
+demo: env
+	$(BIN)/abpn retouch examples/shoot --out done --task cloth
+	@echo
+	@echo "Look in done/: the same tree as examples/shoot, retouched. Start with done/coral_tshirt.jpg"
+	@echo "beside examples/shoot/coral_tshirt.jpg, at 100 %."
+
+test: env
+	$(BIN)/python -m pytest
+
+lint: env
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+check: lint test
+
+fix: env
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: env
+	$(BIN)/abpn bench

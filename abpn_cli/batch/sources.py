@@ -1,0 +1,134 @@
+"""Which photos a shoot holds: files and folders, walked in order, everything else passed by."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Collection, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..errors import NoPhotoError, UsageError, shown
+
+SIDECAR_SUFFIXES = (".xmp", ".XMP")
+NAME_BYTES = 255  # longest file name that common file systems take
+MASK_ENDING = "_mask"  # NAME_mask.png and NAME_mask.jpg are what `abpn mask` writes
+
+
+@dataclass(frozen=True)
+class Source:
+    """A photo found.
+
+    path:     the file; relative: its path inside the folder that was given (its name for a file).
+    kind:     what its content is ("jpeg", "png", "tiff", "raw", …), "" where it cannot be told.
+    """
+
+    path: Path
+    relative: Path
+    kind: str
+
+
+def find_sources(
+    paths: Iterable[Path], sniff: Callable[[Path], str | None], suffixes: Collection[str]
+) -> list[Source]:
+    """Find the photos under the paths, in the order given, each folder sorted by name.
+
+    A file is a photo by its content, or, so that a damaged one is reported and not passed by, by
+    its suffix; a file named by the user is one in any case. Hidden files and folders are left
+    alone, links to folders are not followed, and a file met twice counts once.
+
+    Args:
+        paths: files and folders.
+        sniff: names the kind of a file by its content, or None.
+        suffixes: lower-case suffixes that photos have.
+
+    Raises:
+        UsageError: a path that does not exist, a folder that cannot be read.
+        NoPhotoError: nothing found.
+    """
+    given = list(paths)
+    found: dict[Path, Source] = {}
+    for path in given:
+        for file, relative in _files(path):
+            kind = sniff(file)
+            if kind or file == path or file.suffix.lower() in suffixes:
+                found.setdefault(file.absolute(), Source(file, relative, kind or ""))
+    if not found:
+        places = ", ".join(shown(path) for path in given)
+        raise NoPhotoError(f"{places}: no photo found. Name a folder or file that holds photos.")
+    return list(found.values())
+
+
+def _files(path: Path) -> Iterator[tuple[Path, Path]]:
+    """Yield every file at or under a path, with its path inside it."""
+    if not os.path.lexists(path):
+        raise UsageError(f"{shown(path)}: no such file or folder. Check the spelling.")
+    if not path.is_dir():
+        yield path, Path(path.name)
+        return
+    for folder, folders, names in os.walk(path, onerror=_refuse_folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        for name in sorted(names):
+            if not name.startswith("."):  # hidden, half-written by abpn, or macOS's "._" twins
+                file = Path(folder, name)
+                yield file, file.relative_to(path)
+
+
+def _refuse_folder(error: OSError) -> None:
+    """Stop at a folder that cannot be read: its photos would silently be left out."""
+    raise UsageError(
+        f"{shown(error.filename)}: the folder cannot be read ({error.strerror}). "
+        "Give yourself permission, or leave it out."
+    ) from error
+
+
+def without_masks(sources: Iterable[Source], is_mask: Callable[[Path], bool]) -> list[Source]:
+    """Leave out masks that abpn wrote: NAME_mask.png (or .jpg) beside a photo called NAME.
+
+    Args:
+        sources: as found.
+        is_mask: asked only about files whose name says mask: does the content say so too?
+    """
+    kept = list(sources)
+    stems = {source.path.with_suffix("") for source in kept}
+    return [
+        source
+        for source in kept
+        if not (
+            source.path.stem.endswith(MASK_ENDING)
+            and source.path.with_name(source.path.stem.removesuffix(MASK_ENDING)) in stems
+            and is_mask(source.path)
+        )
+    ]
+
+
+def find_sidecars(photo: Path) -> list[Path]:
+    """Find the sidecars of a photo: IMG.xmp and IMG.jpg.xmp beside IMG.jpg, where they exist."""
+    found: list[Path] = []
+    for name in (photo.stem, photo.name):
+        candidates = (name + suffix for suffix in SIDECAR_SUFFIXES)
+        possible = [photo.with_name(c) for c in candidates if len(os.fsencode(c)) <= NAME_BYTES]
+        found.extend([file for file in possible if file.is_file()][:1])  # .XMP may be .xmp again
+    return found
+
+
+def find_mask(folder: Path, relative: Path, suffixes: Collection[str]) -> Path | None:
+    """Find the mask of a photo in a folder of masks: same relative path, any photo suffix.
+
+    NAME_mask.png, as `abpn mask` names them, counts where there is no NAME.
+
+    Raises:
+        UsageError: more than one file fits.
+    """
+    place = folder / relative.parent
+    for stem in (relative.stem, relative.stem + MASK_ENDING):
+        fitting = sorted(
+            file
+            for file in (place.iterdir() if place.is_dir() else ())
+            if file.stem == stem and file.suffix.lower() in suffixes and file.is_file()
+        )
+        if len(fitting) > 1:
+            names = ", ".join(shown(file) for file in fitting)
+            raise UsageError(f"{names}: more than one mask for {shown(relative)}. Keep one.")
+        if fitting:
+            return fitting[0]
+    return None

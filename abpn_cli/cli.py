@@ -1,0 +1,56 @@
+"""The app: joins the verbs; turns our errors into one line on stderr and an exit code."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from . import __version__
+from .commands import info, mask, retouch, weights
+from .commands.output import tell_error
+from .errors import AbpnError
+
+app = typer.Typer(
+    name="abpn",
+    no_args_is_help=True,
+    rich_markup_mode=None,  # plain help answers three times as fast
+    pretty_exceptions_enable=False,  # a bug shows a plain traceback
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(retouch.retouch)
+app.command()(mask.mask)
+app.command()(info.info)
+app.command()(weights.weights)
+
+
+def _tell_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"abpn {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def abpn(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_tell_version, is_eager=True, help="Show the version and exit."
+        ),
+    ] = False,
+) -> None:
+    """Batch retouching of studio photos with the Adaptive Blend Pyramid Network.
+
+    Exit codes: 0 all done or skipped, 2 wrong usage, 3 some photos failed, 4 no photo found,
+    5 weights missing or damaged, 6 device not there or out of memory, 7 output cannot be
+    written, 130 Ctrl-C, 143 SIGTERM.
+    """
+
+
+def main() -> None:
+    """Run the app; turn our own errors into one line on stderr and their exit code."""
+    try:
+        app(prog_name="abpn")
+    except AbpnError as error:
+        tell_error(error)
+        raise SystemExit(error.exit_code) from None

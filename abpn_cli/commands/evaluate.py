@@ -1,0 +1,118 @@
+"""`abpn evaluate`: how much weights gain over returning the photo untouched."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import NoPhotoError, UsageError
+from . import options
+from .output import write_json, write_stdout
+
+if TYPE_CHECKING:
+    from ..training.evaluate import Row
+    from ..training.validate import Scores
+
+
+def evaluate(
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="ORIGINAL RETOUCHED", help="Two folders of the same photos."),
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to paint creases on.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="NPZ", help="Label maps by photo path; 3 is cloth.")
+    ] = None,
+    list_: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="Which of --photos are cloth.")
+    ] = None,
+    nothing: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
+    ] = None,
+    batches: Annotated[int, typer.Option(help="Batches of four painted pairs.")] = 16,
+    task: Annotated[str, typer.Option(help="Task whose weights are judged.")] = "cloth",
+    weights: options.Weights = None,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = options.Precision.AUTO,
+    json: options.JsonFile = None,
+) -> None:
+    """Judge weights: on before and after photos (--pairs), or on painted creases (--photos).
+
+    The painted creases come from a generator that training does not use; they are the figures of
+    the weights' card. A row for the untouched photo always stands beside.
+    """
+    from ..weights import find
+
+    if (pairs is None) == (photos is None):
+        raise UsageError("Give either --pairs ORIGINAL RETOUCHED or --photos DIR.")
+    file = weights or find(task)
+    if pairs is not None:
+        rows = _judge_pairs(pairs, file, device, precision.value)
+        if json is not None:
+            write_json(json, [row._asdict() for row in rows])
+        if json != options.STDOUT:
+            write_stdout(_pair_table(rows))
+        return
+    assert photos is not None
+    scores = _judge_painted(file, photos, masks, (list_, nothing), batches)
+    if json is not None:
+        write_json(json, scores._asdict())
+    if json != options.STDOUT:
+        write_stdout(
+            "".join(f"{name:<12}{value:8.3f}\n" for name, value in scores._asdict().items())
+        )
+
+
+def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision: str) -> list[Row]:
+    from ..engine import Retoucher
+    from ..training.evaluate import evaluate_pairs
+    from ..training.pairs import match_pairs
+
+    matched = match_pairs(*folders)
+    for problem in matched.problems:
+        typer.echo(f"left out: {problem}", err=True)
+    if not matched.pairs:
+        raise NoPhotoError("No pair of photos to judge by. Check the names in both folders.")
+    engine = Retoucher(file, device, precision)
+    return list(evaluate_pairs(matched.pairs, [(file.stem, engine)]))
+
+
+def _judge_painted(
+    file: Path, photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None], count: int
+) -> Scores:
+    import torch
+
+    from ..nets.abpn import Abpn
+    from ..training.session import PhotoSet, judge_held_out, photos_under, read_list
+    from ..weights import load
+
+    cloth_list, nothing_list = lists
+    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
+    nothing = read_list(photos, nothing_list) if nothing_list else []
+    if not cloth:
+        raise NoPhotoError(f"No photo under {photos}. Check --photos.")
+    net = load(file, torch.device("cpu")).net
+    if not isinstance(net, Abpn):
+        raise UsageError(f"{file}: is not an ABPN. Give weights of a retouching task.")
+    return judge_held_out(net, PhotoSet(photos, cloth, nothing, masks), count)
+
+
+def _pair_table(rows: Sequence[Row]) -> str:
+    from ..training.evaluate import gains
+
+    lines = [f"{'photo':<32}{'method':<14}{'whole':>9}{'inside':>9}{'outside':>9}"]
+    lines += [
+        f"{row.photo[:31]:<32}{row.method[:13]:<14}"
+        f"{row.whole:9.2f}{row.inside:9.2f}{row.outside:9.2f}"
+        for row in rows
+    ]
+    for method in dict.fromkeys(row.method for row in rows):
+        if method != "untouched":
+            whole, inside, outside = gains(rows, method)
+            lines.append(f"{'gain in dB':<32}{method:<14}{whole:9.2f}{inside:9.2f}{outside:9.2f}")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,150 @@
+"""`abpn mask`: where a photo would be retouched, as a picture."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NamedTuple
+
+import typer
+
+from . import options, shoot
+from .options import OverwriteChoice, Precision
+
+if TYPE_CHECKING:
+    from ..batch.pipeline import Finished, Stages
+    from ..codecs import DecodePool
+    from ..engine import Retoucher
+    from ..photo import Job, Photo
+    from .masks import Mask8
+
+
+def mask(
+    photos: options.Photos,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the masks. [default: beside]"),
+    ] = None,
+    binary: Annotated[
+        bool, typer.Option("--binary", help="White wherever anything is retouched, else black.")
+    ] = False,
+    overlay: Annotated[
+        bool, typer.Option("--overlay", help="A JPEG of the photo with the mask in red.")
+    ] = False,
+    task: Annotated[str, typer.Option(metavar="NAME", help="See `abpn weights`.")] = "cloth",
+    weights: options.Weights = None,
+    detail: options.Detail = False,
+    device: options.Device = "auto",
+    precision: options.PrecisionOption = Precision.AUTO,
+    max_memory: options.MaxMemory = "4G",
+    jobs: options.JobsOption = None,
+    dry_run: options.DryRun = False,
+    overwrite: options.OverwriteOption = OverwriteChoice.CHANGED,
+    json: options.JsonFile = None,
+    ndjson: options.Ndjson = False,
+    quiet: options.Quiet = False,
+    verbose: options.Verbose = False,
+) -> None:
+    """Write NAME_mask.png for each photo: white where it would be retouched, black elsewhere.
+
+    Example: abpn mask shoot --out masks
+    """
+    settings = shoot.Settings(
+        verb="mask",
+        task=task,
+        weights=weights,
+        device=device,
+        precision=precision,
+        detail=detail,
+        max_memory=max_memory,
+        jobs=jobs,
+        dry_run=dry_run,
+        json=json,
+        ndjson=ndjson,
+        quiet=quiet,
+        verbose=verbose,
+    )
+    planned = _plan(photos, out, overlay, overwrite)
+    shoot.go(settings, planned, _Wish(binary, overlay, detail).stages)
+
+
+def _plan(
+    paths: list[Path], out: Path | None, overlay: bool, overwrite: OverwriteChoice
+) -> list[Job]:
+    """Settle every job, writing nothing.
+
+    Raises:
+        UsageError, NoPhotoError, TargetError: the run cannot be meant, or cannot be written.
+    """
+    from .. import codecs
+    from ..batch.plan import Naming, check_out, make_jobs, refuse_out
+    from ..batch.sources import MASK_ENDING, find_sources, without_masks
+    from .masks import is_grey_png
+
+    def is_ours(path: Path) -> bool:
+        return path.suffix == ".jpg" or is_grey_png(path)
+
+    sources = without_masks(find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES), is_ours)
+    if out is not None:
+        refuse_out(paths, out)
+        check_out(out)
+    naming = Naming(
+        out,
+        codecs.PHOTO_SUFFIXES,
+        lambda source: "jpeg" if overlay else "png",
+        ending=MASK_ENDING,
+    )
+    return make_jobs(sources, naming, overwrite.value)
+
+
+class _Picture(NamedTuple):
+    """What is written of one photo: its mask, or the photo with the mask painted on it."""
+
+    mask: Mask8
+    orientation: int
+    photo: Photo | None
+
+
+@dataclass(frozen=True)
+class _Wish:
+    """Which picture of the mask is wanted."""
+
+    binary: bool
+    overlay: bool
+    detail: bool
+
+    def stages(self, retoucher: Retoucher, pool: DecodePool) -> Stages[_Picture]:
+        """Join the rooms: how a photo is decoded, looked at, and its mask written."""
+        from ..batch.pipeline import Stages
+
+        return Stages(
+            cost=shoot.bytes_in_hand,
+            decode=lambda job: pool.decode(job.source),
+            retouch=lambda job, photo: self._find(retoucher, photo),
+            encode=_write,
+        )
+
+    def _find(self, retoucher: Retoucher, photo: Photo) -> Finished[_Picture]:
+        from ..batch.pipeline import Finished
+        from ..engine.outlook import outlook
+        from ..photo import Edit
+        from .masks import binary_mask, mask_8bit
+
+        gate = retoucher.gate(photo)
+        found = binary_mask(gate) if self.binary else mask_8bit(gate)
+        share = float((found > 0).mean())
+        height, width = found.shape
+        levels = outlook((height, width), self.detail).levels
+        edit = Edit(share, 0.0, levels, str(retoucher.device))
+        picture = _Picture(found, photo.metadata.orientation, photo if self.overlay else None)
+        return Finished(picture, edit, photo.warnings)
+
+
+def _write(job: Job, picture: _Picture) -> tuple[str, ...]:
+    from .. import codecs
+
+    if picture.photo is None:
+        codecs.write_mask(picture.mask, job.target, picture.orientation)
+    else:
+        codecs.write_overlay(picture.photo, picture.mask, job.target)
+    return ()

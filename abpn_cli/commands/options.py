@@ -1,0 +1,152 @@
+"""The options that several verbs share, and their values checked: one name, one meaning."""
+
+from __future__ import annotations
+
+import os
+import re
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ..errors import UsageError
+
+STDOUT = Path("-")
+BYTES_PER_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+SMALLEST_MEMORY = 256 * 2**20  # below, not even a phone's photo fits
+
+
+class Format(StrEnum):
+    """Output formats; `same` keeps JPEG and 8-bit PNG, and makes everything else 16-bit TIFF."""
+
+    SAME = "same"
+    JPEG = "jpeg"
+    PNG = "png"
+    TIFF = "tiff"
+
+
+class Compression(StrEnum):
+    """TIFF compression."""
+
+    NONE = "none"
+    DEFLATE = "deflate"
+    ZSTD = "zstd"
+
+
+class Precision(StrEnum):
+    """Number format of the convolutions; the last blend is always float32."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+    FP16 = "fp16"
+
+
+class OverwriteChoice(StrEnum):
+    """When an output that exists is written again."""
+
+    NEVER = "never"
+    CHANGED = "changed"
+    ALWAYS = "always"
+
+
+class Prefer(StrEnum):
+    """Which of a RAW+JPEG pair is done."""
+
+    RAW = "raw"
+    JPEG = "jpeg"
+
+
+Photos = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="PATH", help="Photos, or folders of them (searched through, tree kept)."
+    ),
+]
+Weights = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="Weights to use in place of the task's own."),
+]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; never falls back silently.")]
+PrecisionOption = Annotated[Precision, typer.Option(help="Number format of the convolutions.")]
+Detail = Annotated[
+    bool, typer.Option("--detail", help="Look closer: a larger thumbnail for the network; slower.")
+]
+MaxMemory = Annotated[
+    str, typer.Option(metavar="SIZE", help="Memory the run may use: 800M, 4G, 2GiB.")
+]
+JobsOption = Annotated[
+    int | None,
+    typer.Option("--jobs", metavar="N", help="Photos decoded at once. [default: by core count]"),
+]
+OverwriteOption = Annotated[
+    OverwriteChoice,
+    typer.Option(help="Write an output that exists: never, when the photo is newer, or always."),
+]
+DryRun = Annotated[
+    bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
+]
+JsonFile = Annotated[
+    Path | None,
+    typer.Option("--json", metavar="FILE", help="Write one JSON document; - for stdout."),
+]
+Ndjson = Annotated[bool, typer.Option("--ndjson", help="One JSON event per line on stdout.")]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell errors only.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Tell warnings, skips, weights and device too.")
+]
+
+
+def memory_bytes(text: str) -> int:
+    """Read `--max-memory`: 4G, 800M, 2GiB, 1.5g; units are powers of 1024.
+
+    Raises:
+        UsageError: not a size, or too small for any photo.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)(?:I?B)?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"--max-memory {text}: is not a size. Write it as 800M, 4G or 2GiB.")
+    size = int(float(match[1]) * BYTES_PER_UNIT[match[2]])
+    if size < SMALLEST_MEMORY:
+        raise UsageError(f"--max-memory {text}: is too small. Give it at least 256M.")
+    return size
+
+
+def check_range(option: str, value: float, low: float, high: float) -> None:
+    """Refuse a number outside [low, high], NaN included.
+
+    Raises:
+        UsageError: names the option and its range.
+    """
+    if not low <= value <= high:
+        raise UsageError(
+            f"{option} {value:g}: is out of range. Give a number in {low:g}..{high:g}."
+        )
+
+
+def worker_count(jobs: int | None) -> int:
+    """Return `--jobs`, or a few for the machine at hand: the network needs the cores more.
+
+    Raises:
+        UsageError: below 1.
+    """
+    if jobs is None:
+        return max(2, min(8, (os.cpu_count() or 1) // 2))
+    if jobs < 1:
+        raise UsageError(f"--jobs {jobs}: is out of range. Give a number from 1 up.")
+    return jobs
+
+
+def check_voices(quiet: bool, verbose: bool, json: Path | None, ndjson: bool) -> None:
+    """Refuse options that contradict each other.
+
+    Raises:
+        UsageError: names both.
+    """
+    if quiet and verbose:
+        raise UsageError("--quiet and --verbose contradict each other. Leave one out.")
+    if ndjson and json == STDOUT:
+        raise UsageError(
+            "--ndjson and --json - would mix two reports on stdout. Give --json a file."
+        )

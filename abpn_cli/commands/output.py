@@ -1,0 +1,93 @@
+"""Results that are not photos: stdout, reports, sidecars."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+from ..errors import AbpnError, PhotoError, TargetError
+from .options import STDOUT
+
+if TYPE_CHECKING:
+    from ..photo import Job
+
+
+def tell_error(error: AbpnError) -> None:
+    """Tell on stderr what stopped the command."""
+    from ..report.lines import one_line
+
+    text = "\n".join(one_line(line) for line in str(error).splitlines())
+    typer.secho(f"abpn: {text}", fg="red", err=True)
+
+
+def write_stdout(text: str) -> None:
+    """Write results.
+
+    Raises:
+        TargetError: stdout is closed or full.
+    """
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # what could not be written must not come up again when Python closes stdout
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise TargetError(
+            "stdout", f"cannot be written ({error.strerror})", "Keep its reader running."
+        ) from error
+
+
+def write_text(path: Path, text: str) -> None:
+    """Write a text file, whole or not at all.
+
+    Raises:
+        TargetError: it cannot be written.
+    """
+    from ..codecs import write_atomic
+
+    write_atomic(path, _writer(text.encode("utf-8")))
+
+
+def write_json(path: Path, value: object) -> None:
+    """Write one JSON document, to stdout for `-`.
+
+    Raises:
+        TargetError: it cannot be written.
+    """
+    text = json.dumps(value, indent=2) + "\n"
+    if path == STDOUT:
+        write_stdout(text)
+    else:
+        write_text(path, text)
+
+
+def copy_sidecars(job: Job) -> None:
+    """Copy a photo's `.xmp` files beside its output, byte by byte.
+
+    Raises:
+        PhotoError: a sidecar cannot be read.
+        TargetError: a copy cannot be written.
+    """
+    from ..codecs import write_atomic
+
+    for read, written in job.sidecars:
+        try:
+            data = read.read_bytes()
+        except OSError as error:
+            raise PhotoError(
+                read, f"the sidecar cannot be read ({error.strerror})", "Repair or remove it."
+            ) from error
+        write_atomic(written, _writer(data))
+
+
+def _writer(data: bytes) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        path.write_bytes(data)
+
+    return write

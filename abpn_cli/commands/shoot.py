@@ -1,0 +1,276 @@
+"""What the verbs that go through a shoot share: settings, room in memory, telling the run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, TypeVar
+
+import typer
+
+from .. import __version__
+from ..errors import AbpnError, TargetError, UsageError, WeightsError, shown
+from .options import STDOUT, Precision, check_voices, memory_bytes, worker_count
+from .output import write_stdout, write_text
+
+if TYPE_CHECKING:
+    from ..batch.pipeline import Limits, Stages
+    from ..codecs import DecodePool
+    from ..engine import Retoucher
+    from ..photo import Job, Outcome
+    from ..report.console import Teller
+    from ..report.events import Events
+    from ..report.tally import Tally
+
+Product = TypeVar("Product")
+
+IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the rest for the network
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every verb that goes through a shoot takes; checked when it is made."""
+
+    verb: str
+    task: str | None
+    weights: Path | None
+    device: str
+    precision: Precision
+    detail: bool
+    max_memory: str
+    jobs: int | None
+    dry_run: bool
+    json: Path | None
+    ndjson: bool
+    quiet: bool
+    verbose: bool
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be meant, before a photo is looked for.
+
+        Raises:
+            UsageError: names the option and the remedy.
+        """
+        check_voices(self.quiet, self.verbose, self.json, self.ndjson)
+        memory_bytes(self.max_memory)
+        worker_count(self.jobs)
+        if self.task is None and self.weights is None:
+            raise UsageError(
+                "--task is missing. Name one, as in --task cloth; `abpn weights` lists them."
+            )
+
+
+def go(
+    settings: Settings,
+    jobs: Sequence[Job],
+    stages: Callable[[Retoucher, DecodePool], Stages[Product]],
+) -> None:
+    """Do a run, or tell what it would do.
+
+    Args:
+        settings: what the user asked for.
+        jobs: the plan.
+        stages: makes the verb's own work from the network and the decoders.
+
+    Raises:
+        typer.Exit: with the run's exit code, where it is not 0.
+        AbpnError: what stopped the run.
+    """
+    check_report(settings.json, jobs)
+    to_do = sum(not job.skip for job in jobs)
+    weights = find_weights(settings) if to_do else None
+    story = Story(settings, weights, jobs)
+    if settings.dry_run:
+        story.tell_plan()
+    elif weights is None:
+        story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
+    else:
+        from ..batch.pipeline import run
+        from ..codecs import DecodePool
+        from ..engine import Retoucher
+
+        limit = memory_bytes(settings.max_memory)
+        retoucher = Retoucher(
+            weights, settings.device, settings.precision.value, limit, settings.detail
+        )
+        room = limits_for(min(worker_count(settings.jobs), to_do), limit)
+        with DecodePool(room.decoders) as pool:
+            work = stages(retoucher, pool)
+            story.tell_run(lambda stopped: run(jobs, work, room, stopped), str(retoucher.device))
+
+
+class Story:
+    """Tells one run to people and to scripts alike."""
+
+    def __init__(self, settings: Settings, weights: Path | None, jobs: Sequence[Job]) -> None:
+        self.teller = make_teller(settings.quiet, settings.verbose)
+        self.events = make_events(settings.json, settings.ndjson)
+        self.settings = settings
+        self.weights = weights
+        self.jobs = jobs
+        self.skipped = sum(bool(job.skip) for job in jobs)
+
+    def tell_plan(self) -> None:
+        """Tell what the run would do (`--dry-run`)."""
+        from ..report.events import planned_event, summary_event
+        from ..report.tally import Tally
+
+        self._begin(self.settings.device)
+        for job in self.jobs:
+            self.events.tell(planned_event(job))
+        self.teller.plan(self.jobs)
+        self.events.tell(summary_event(Tally(len(self.jobs), skipped=self.skipped), 0.0, 0, ""))
+        self.events.close()
+
+    def tell_run(
+        self, outcomes: Callable[[Callable[[], bool]], Iterator[Outcome]], device: str
+    ) -> None:
+        """Go through the outcomes and tell each, from the plan to the summary.
+
+        Raises:
+            typer.Exit: with the run's exit code, where it is not 0.
+            AbpnError: what stopped the run, after the summary.
+        """
+        from ..batch.stop import stop_on_signals
+        from ..report.events import photo_event, summary_event
+        from ..report.tally import Tally
+
+        tally = Tally(len(self.jobs))
+        start = perf_counter()
+        fatal: AbpnError | None = None
+        with stop_on_signals() as stop:
+            try:
+                self._begin(device)
+                with self.teller.progress(len(self.jobs) - self.skipped):
+                    for outcome in outcomes(stop.asked):
+                        tally.add(outcome)
+                        self.teller.photo(outcome)
+                        self.events.tell(photo_event(outcome))
+            except KeyboardInterrupt:  # a second signal: the summary, and no more
+                pass
+            except AbpnError as error:
+                fatal = error
+            seconds = perf_counter() - start
+            code = stop.exit_code or _exit_code(tally, fatal)
+            self.teller.summary(tally, seconds)
+            self.events.tell(summary_event(tally, seconds, code, str(fatal) if fatal else ""))
+            self.events.close()
+        if fatal is not None and not stop.asked():
+            raise fatal
+        if code:
+            raise typer.Exit(code)
+
+    def _begin(self, device: str) -> None:
+        from ..report.events import Setup, plan_event
+
+        weights = None if self.weights is None else shown(self.weights)
+        setup = Setup(
+            self.settings.verb,
+            __version__,
+            self.settings.task,
+            weights,
+            device,
+            self.settings.dry_run,
+        )
+        self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
+        self.teller.detail(f"weights {weights or 'not needed'}, device {device}")
+
+
+def _exit_code(tally: Tally, fatal: AbpnError | None) -> int:
+    if fatal is not None:
+        return fatal.exit_code
+    return 3 if tally.failed else 0
+
+
+def find_weights(settings: Settings) -> Path:
+    """Settle which weights file is used.
+
+    Raises:
+        WeightsError: no such task, no such file.
+    """
+    if settings.weights is None:
+        from ..weights import find
+
+        return find(settings.task or "")
+    if not settings.weights.is_file():
+        raise WeightsError(
+            settings.weights, "no such weights file", "Check --weights, or use --task alone."
+        )
+    return settings.weights
+
+
+def all_skipped(jobs: Sequence[Job]) -> Iterator[Outcome]:
+    """Yield the outcomes of a run that has nothing to do: no network, no decoder is started."""
+    from ..photo import Outcome
+
+    return (Outcome(job, "skipped", warnings=job.warnings) for job in jobs)
+
+
+def limits_for(workers: int, max_bytes: int) -> Limits:
+    """Decide how much may be in hand: a photo with each worker, one with the network, one ready.
+
+    The network's own bound is `max_bytes` as well, and both hold together: a photo large enough
+    to need most of it is more than a quarter of it in hand, and so is alone in hand.
+    """
+    from ..batch.pipeline import Limits
+
+    encoders = min(workers, 2)  # an encoder compresses with several threads of its own
+    return Limits(workers + encoders + 1, max_bytes // IN_HAND_SHARE, workers, encoders)
+
+
+def bytes_in_hand(job: Job) -> int:
+    """Estimate, from its header alone, what a photo holds from decoding to encoding, in bytes.
+
+    Raises:
+        PhotoError: the header cannot be read.
+    """
+    from .. import codecs
+
+    header = codecs.probe(job.source)
+    height, width = header.size
+    samples = height * width * max(3, header.channels)
+    pixels = samples * (2 if header.bits > 8 else 1)
+    encoded = samples * 4 if job.format == "tiff" else samples  # 16-bit strips, and their deflate
+    return 2 * pixels + encoded
+
+
+def check_report(json: Path | None, jobs: Sequence[Job]) -> None:
+    """Check, writing nothing, that `--json` has a place that is not a photo's.
+
+    Raises:
+        UsageError: the report would replace a photo or an output.
+        TargetError: it cannot be written.
+    """
+    from ..batch.plan import check_out
+
+    if json is None or json == STDOUT:
+        return
+    if json.is_dir():
+        raise TargetError(json, "is a folder", "Give --json a file.")
+    check_out(json.parent)
+    real = json.resolve()
+    if any(real in (job.source.resolve(), job.target.resolve()) for job in jobs):
+        raise UsageError(f"--json {shown(json)}: is a photo of this run. Name another file.")
+
+
+def make_teller(quiet: bool, verbose: bool) -> Teller:
+    """Connect `-q` and `-v` to the console."""
+    from ..report.console import Loudness, Teller
+
+    if quiet:
+        return Teller(Loudness.QUIET)
+    return Teller(Loudness.VERBOSE if verbose else Loudness.NORMAL)
+
+
+def make_events(json: Path | None, ndjson: bool) -> Events:
+    """Connect `--json` and `--ndjson` to where reports go."""
+    from ..report.events import Events
+
+    line = write_stdout if ndjson else None
+    if json is None:
+        return Events(line, None)
+    if json == STDOUT:
+        return Events(line, write_stdout)
+    return Events(line, lambda text: write_text(json, text))

@@ -1,0 +1,227 @@
+"""`abpn train`: weights from a studio's before and after photos, or from photos alone."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ..errors import DeviceError, UsageError
+from . import options
+
+if TYPE_CHECKING:
+    import torch
+
+    from ..nets.abpn import AbpnConfig
+    from ..training.losses import PerceptualLoss
+    from ..training.session import Data, PhotoSet
+
+
+class Preset(StrEnum):
+    """Makes of the network: `shipped` starts from the identity, `paper` is as published."""
+
+    SHIPPED = "shipped"
+    PAPER = "paper"
+
+
+class TrainPrecision(StrEnum):
+    """Number format of the convolutions while training."""
+
+    FLOAT32 = "float32"
+    BF16 = "bf16"
+
+
+def train(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of this run.")],
+    pairs: Annotated[
+        tuple[Path, Path] | None,
+        typer.Option(metavar="BEFORE AFTER", help="Two folders of the same photos."),
+    ] = None,
+    photos: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Photos to make pairs from.")
+    ] = None,
+    masks: Annotated[
+        Path | None, typer.Option(metavar="NPZ", help="Label maps by photo path; 3 is cloth.")
+    ] = None,
+    list_: Annotated[
+        Path | None, typer.Option("--list", metavar="FILE", help="Which of --photos are cloth.")
+    ] = None,
+    nothing: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
+    ] = None,
+    held_out: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
+    ] = None,
+    task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
+    preset: Annotated[Preset, typer.Option(help="The make of the network.")] = Preset.SHIPPED,
+    width: Annotated[float, typer.Option(help="Width of the LRL; 1 is the paper's.")] = 0.5,
+    start: Annotated[
+        Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from.")
+    ] = None,
+    epochs: Annotated[int, typer.Option(help="Passes over the photos.")] = 200,
+    steps: Annotated[int | None, typer.Option(help="Steps in all, in place of --epochs.")] = None,
+    batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-4,
+    drop_at: Annotated[
+        float, typer.Option(help="Share of the run after which rate is x0.1.")
+    ] = 0.5,
+    seed: Annotated[int, typer.Option(help="Seed of weights and pairs.")] = 0,
+    every: Annotated[int, typer.Option(help="Steps between checkpoints and validations.")] = 500,
+    vgg16: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="VGG-16 backbone for the perceptual loss.")
+    ] = None,
+    mse_weight: Annotated[float, typer.Option(help="Weight of the multi-scale MSE.")] = 1.0,
+    perceptual_weight: Annotated[float, typer.Option(help="Weight of the perceptual loss.")] = 0.1,
+    adversarial_weight: Annotated[
+        float, typer.Option(help="Weight of the adversarial loss.")
+    ] = 0.1,
+    dice_weight: Annotated[float, typer.Option(help="Weight of the mask's dice loss.")] = 1.0,
+    tv_weight: Annotated[float, typer.Option(help="Weight of the layers' smoothness.")] = 0.1,
+    device: options.Device = "auto",
+    precision: Annotated[
+        TrainPrecision, typer.Option(help="Number format of the convolutions.")
+    ] = TrainPrecision.FLOAT32,
+    workers: Annotated[int, typer.Option(help="Processes that make pairs.")] = 1,
+    licence: Annotated[str, typer.Option(help="Licence and data note for the card.")] = "",
+) -> None:
+    """Train weights, from before and after photos (--pairs) or photos alone (--photos).
+
+    Give the same command again to go on where a killed run stopped. The weights and their card
+    end up in the run's folder; `abpn retouch --weights FILE` tries them.
+    """
+    from ..report.training import training_log
+    from ..training.losses import LossWeights
+    from ..training.session import PRESETS, Run, start_from
+    from ..training.session import train as run_training
+    from ..training.train import Settings, Trainer, join_group
+
+    options.check_range("--width", width, 1 / 64, 4)
+    options.check_range("--drop-at", drop_at, 0, 1)
+    for option, count in (("--epochs", epochs), ("--batch", batch), ("--every", every)):
+        options.check_range(option, count, 1, 1e9)
+    config = replace(
+        PRESETS[preset.value], width=width, style="face" if task == "face" else "cloth"
+    )
+    where = join_group() or training_device(device)
+    tell = teller()
+    data = data_of(pairs, photos, masks, (list_, nothing, held_out), config, batch, seed, tell)
+    backbone = perceptual_of(vgg16, perceptual_weight, tell)
+    settings = Settings(
+        steps=steps or epochs * max(1, data.photos // batch),
+        task=task, rate=rate, drop_at=drop_at, every=every, seed=seed,
+        precision=precision.value, workers=workers,
+        weights=LossWeights(
+            mse_weight, perceptual_weight if backbone else 0.0, adversarial_weight,
+            dice_weight, tv_weight,
+        ),
+    )  # fmt: skip
+    first = start_from(start, config) if start else None
+    trainer = Trainer(config, settings, data.source, where, backbone, first)
+    card = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
+    with training_log(settings.steps) as log:
+        path = run_training(
+            trainer, data, Run(out), card,
+            lambda at: log.step(at.step, at.losses, at.images),
+            lambda step, scores: log.judged(step, scores._asdict()),
+        )  # fmt: skip
+    tell(f"weights: {path}")
+
+
+def training_device(name: str) -> torch.device:
+    """The device of a run on one machine.
+
+    Raises:
+        DeviceError: CUDA asked for and not there.
+    """
+    import torch
+
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    if name.startswith("cuda") and not torch.cuda.is_available():
+        raise DeviceError(f"--device {name}: no CUDA device here. Use --device cpu.")
+    return torch.device(name)
+
+
+def teller() -> Callable[[str], None]:
+    """Say something on stderr, in the first process only."""
+    from ..report.training import is_first_process
+
+    return (lambda text: typer.echo(text, err=True)) if is_first_process() else (lambda text: None)
+
+
+def data_of(
+    pairs: tuple[Path, Path] | None,
+    photos: Path | None,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None, Path | None],
+    config: AbpnConfig,
+    batch: int,
+    seed: int,
+    tell: Callable[[str], None],
+) -> Data:
+    """Settle what to train on.
+
+    Raises:
+        UsageError: neither or both of --pairs and --photos, or a path that is not there.
+    """
+    from ..training.pairs import match_pairs
+    from ..training.session import photo_data, studio_data
+
+    if (pairs is None) == (photos is None):
+        raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
+    if pairs is not None:
+        for folder in pairs:
+            check_folder("--pairs", folder)
+        matched = match_pairs(*pairs)
+        for problem in matched.problems:
+            tell(f"left out: {problem}")
+        return studio_data(matched, config, batch, seed)
+    assert photos is not None
+    check_folder("--photos", photos)
+    train, held_out = photo_sets(photos, masks, lists)
+    return photo_data(train, held_out, config, batch, seed)
+
+
+def photo_sets(
+    photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None, Path | None]
+) -> tuple[PhotoSet, PhotoSet]:
+    """Photos to train on and photos held out; without lists, a tenth is held out by name."""
+    from ..training.session import PhotoSet, photos_under, read_list, split_by_name
+
+    cloth_list, nothing_list, held_out_list = lists
+    if masks is not None and not masks.is_file():
+        raise UsageError(f"--masks {masks}: is not there.")
+    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
+    nothing = read_list(photos, nothing_list) if nothing_list else []
+    kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
+    used = set(kept)
+    cloth = [path for path in cloth if path not in used]
+    return PhotoSet(photos, cloth, nothing, masks), PhotoSet(photos, kept, [], masks)
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse what is not a folder.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{option} {folder}: is not a folder. Check the path.")
+
+
+def perceptual_of(
+    file: Path | None, weight: float, tell: Callable[[str], None]
+) -> PerceptualLoss | None:
+    """Load the perceptual backbone; without one the loss is off, and the log says so."""
+    from ..training.losses import PerceptualLoss
+
+    if file is None or weight == 0:
+        tell("perceptual loss off: weight 0" if file else "perceptual loss off: no --vgg16 given")
+        return None
+    return PerceptualLoss(file)

@@ -1,0 +1,179 @@
+"""Photo to Photo: the network's edit on a photo's own pixels, whatever its size."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from ..errors import PhotoError
+from ..nets.abpn import MIN_SIDE
+from ..nets.lrl import LRL_MULTIPLE, MASK_STRIDE
+from ..photo import Edit, Photo, turn_back, turn_upright, with_warnings
+from .colour import Image, colour_space
+from .crew import Crew
+from .finish import Sketch, finish, no_numbers
+from .gate import Gate, Plane, Reach, fit_mask, smoothstep
+from .memory import check_fits, peak_bytes
+from .network import Network, Painted, choose_device, choose_precision
+from .outlook import Outlook, outlook
+from .pyramid import Canvas, coarse_levels, first_level, pad, padded_length
+
+__all__ = ["Retoucher", "choose_device"]
+
+
+class Retoucher:
+    """Retouches photos with one set of weights on one device."""
+
+    def __init__(
+        self,
+        weights: Path,
+        device: str = "auto",
+        precision: str = "auto",
+        max_bytes: int = 4 * 2**30,
+        detail: bool = False,
+    ) -> None:
+        """Load the weights.
+
+        device:    "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
+        precision: "auto" (float32), "float32", "bf16" or "fp16", of the convolutions alone.
+        max_bytes: what one photo may take, program and network included.
+        detail:    one pyramid level less: a thumbnail of twice the side.
+
+        Raises:
+            UsageError: an unknown device or precision, or fp16 on the CPU.
+            DeviceError: CUDA is asked for and is not there.
+            WeightsError: weights missing or damaged.
+        """
+        self.device = choose_device(device)
+        self.precision = choose_precision(precision, self.device)
+        self._network = Network(weights, self.device, self.precision)
+        self._crew = Crew()
+        self._weights = weights
+        self._max_bytes = max_bytes
+        self._detail = detail
+
+    def retouch(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+    ) -> tuple[Photo, Edit]:
+        """Retouch a photo; pixels whose gate is 0 come back as the integers they were.
+
+        strength: 0..1.5, scales the blend layer.
+        only, protect: (H, W) float32 in [0, 1], stored orientation, white = retouch or protect;
+                  of another size they are resized, with a warning on the photo returned.
+
+        Returns the photo, alpha and metadata as they were, and what was done to it.
+
+        Raises:
+            PhotoError: too small, too big for the memory allowed, or the network fails on it.
+            DeviceError: the device is out of memory.
+        """
+        with self._network.at_work():
+            sketch, warnings = self._sketch(photo, strength, only, protect)
+            done = finish(self._network, self._crew, sketch)
+        edit = Edit(done.gated, done.changed, sketch.levels, str(self.device), done.largest)
+        return with_warnings(replace(photo, pixels=done.pixels), *warnings), edit
+
+    def gate(self, photo: Photo) -> Plane:
+        """Compute g alone: (H, W) float32 in [0, 1], the photo's size and stored orientation.
+
+        Raises:
+            PhotoError: as `retouch`.
+            DeviceError: the device is out of memory.
+        """
+        self._check(photo, masks=1)
+        canvas, _ = self._canvas(photo)
+        with self._network.at_work():
+            images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
+            painted = self._paint(photo, images[-1])
+        return self._gate(photo, painted).whole()
+
+    def peak_bytes(self, photo: Photo, masks: int = 0) -> int:
+        """Most memory that a photo takes with so many user's masks, program and network included."""
+        return peak_bytes(
+            photo,
+            self._outlook(photo).thumbnail,
+            self._network.weight_bytes,
+            self._network.config.width,
+            masks,
+            self._crew.size,
+        )
+
+    def _sketch(
+        self, photo: Photo, strength: float, only: Plane | None, protect: Plane | None
+    ) -> tuple[Sketch, list[str]]:
+        """Find the edit at thumbnail size; arguments as of `retouch`, and warnings for the user."""
+        size = photo.pixels.shape[:2]
+        self._check(photo, masks=sum(mask is not None for mask in (only, protect)))
+        only, only_warning = _fitted(only, size, "--only")
+        protect, protect_warning = _fitted(protect, size, "--protect")
+        canvas, colour_warning = self._canvas(photo)
+        images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
+        painted = self._paint(photo, images[-1])
+        layer = self._network.unblend(images[-1], painted.retouched)
+        reach = Reach(self._gate(photo, painted), strength, only, protect)
+        warnings = [w for w in (colour_warning, only_warning, protect_warning) if w]
+        return Sketch(photo.source, canvas, images, layer, reach), warnings
+
+    def _check(self, photo: Photo, masks: int) -> None:
+        height, width = photo.pixels.shape[:2]
+        if min(height, width) < MIN_SIDE:
+            raise PhotoError(
+                photo.source,
+                f"{width} x {height} pixels are too few",
+                f"Both sides must have at least {MIN_SIDE} pixels.",
+            )
+        config = self._network.config
+        if not config.refine_shared and self._levels(photo) > config.levels:
+            raise PhotoError(
+                photo.source,
+                f"takes {self._levels(photo)} refining modules, {self._weights.name} holds "
+                f"{config.levels}",
+                "Use weights with a shared refining module, or retouch a smaller copy.",
+            )
+        check_fits(photo.source, (height, width), self.peak_bytes(photo, masks), self._max_bytes)
+
+    def _outlook(self, photo: Photo) -> Outlook:
+        height, width = photo.pixels.shape[:2]
+        return outlook((height, width), self._detail)
+
+    def _levels(self, photo: Photo) -> int:
+        return self._outlook(photo).levels
+
+    def _canvas(self, photo: Photo) -> tuple[Canvas, str]:
+        space, warning = colour_space(photo.metadata.icc)
+        return Canvas(photo.pixels, space, 2 ** self._levels(photo)), warning
+
+    def _paint(self, photo: Photo, thumbnail: Image) -> Painted:
+        """Run the LRL on the upright thumbnail; R_l and M come back turned and cropped [D15]."""
+        height, width = thumbnail.shape[:2]
+        orientation = photo.metadata.orientation
+        whole = pad(
+            thumbnail, (padded_length(height, LRL_MULTIPLE), padded_length(width, LRL_MULTIPLE))
+        )
+        painted = self._network.paint(turn_upright(whole, orientation))
+        retouched = turn_back(painted.retouched, orientation)[:height, :width]
+        mask = turn_back(painted.mask, orientation)
+        mask = mask[: -(-height // MASK_STRIDE), : -(-width // MASK_STRIDE)]
+        if not (np.isfinite(retouched).all() and np.isfinite(mask).all()):
+            raise no_numbers(photo.source)
+        return Painted(np.ascontiguousarray(retouched), mask)
+
+    def _gate(self, photo: Photo, painted: Painted) -> Gate:
+        config = self._network.config
+        height, width = photo.pixels.shape[:2]
+        grid = smoothstep(config.gate_low, config.gate_high, painted.mask)
+        return Gate(grid, MASK_STRIDE * 2 ** self._levels(photo), (height, width))
+
+
+def _fitted(mask: Plane | None, size: tuple[int, int], option: str) -> tuple[Plane | None, str]:
+    """A user's mask at the photo's (height, width), and a warning where it was resized."""
+    if mask is None or mask.shape == size:
+        return mask, ""
+    had, wanted = f"{mask.shape[1]} x {mask.shape[0]}", f"{size[1]} x {size[0]}"
+    return fit_mask(mask, size), f"Its {option} mask is {had}, the photo {wanted}: resized."

@@ -1,0 +1,165 @@
+"""The network on its device: arrays in, arrays out, so that nothing else here handles tensors.
+
+Only the convolutions run on the device and in the precision chosen; blend and unblend are float32
+on the CPU whatever the choice, for sixteen-bit photos need more digits than half floats have.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .. import weights
+from ..errors import DeviceError, UsageError, WeightsError
+from ..nets.abpn import Abpn, AbpnConfig
+from ..nets.bpl import blend, unblend
+from .colour import Image
+from .gate import Plane
+
+PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+def choose_device(wanted: str) -> torch.device:
+    """Turn "auto", "cpu", "cuda" or "cuda:N" into a device that is there.
+
+    Raises:
+        UsageError: none of these words.
+        DeviceError: CUDA is asked for and is not there; never falls back to the CPU.
+    """
+    kind, colon, number = wanted.partition(":")
+    named_right = kind in ("auto", "cpu", "cuda") and (not colon or kind == "cuda")
+    if not named_right or (colon and not number.isdecimal()):
+        raise UsageError(f"unknown device '{wanted}'. Use auto, cpu, cuda or cuda:N.")
+    if kind == "cpu":
+        return torch.device("cpu")
+    if not torch.cuda.is_available():
+        if kind == "auto":
+            return torch.device("cpu")
+        raise DeviceError(
+            f"no CUDA device for --device {wanted}. Use --device cpu, or install a CUDA driver and "
+            "a torch build that fits it."
+        )
+    index = int(number or 0)
+    count = torch.cuda.device_count()
+    if index >= count:
+        raise DeviceError(f"no device {wanted}. Devices here: cuda:0 to cuda:{count - 1}.")
+    return torch.device("cuda", index)
+
+
+def choose_precision(wanted: str, device: torch.device) -> str:
+    """Turn "auto" into the precision that suits the device, and refuse what it cannot do.
+
+    Raises:
+        UsageError: an unknown word, or fp16 on the CPU.
+    """
+    if wanted == "auto":
+        return "float32"
+    if wanted not in PRECISIONS:
+        raise UsageError(f"unknown precision '{wanted}'. Use auto, {', '.join(PRECISIONS)}.")
+    if wanted == "fp16" and device.type == "cpu":
+        raise UsageError("fp16 needs a CUDA device. Use --precision bf16 or float32 on the CPU.")
+    return wanted
+
+
+class Painted(NamedTuple):
+    """What the LRL makes of a thumbnail: R_l (h, w, 3), not clamped, and M (h/4, w/4)."""
+
+    retouched: Image
+    mask: Plane
+
+
+class Network:
+    """An ABPN on its device."""
+
+    def __init__(self, path: Path, device: torch.device, precision: str) -> None:
+        """Load weights.
+
+        Raises:
+            WeightsError: missing, damaged, or of a network that cannot retouch.
+        """
+        loaded = weights.load(path, device)
+        if not isinstance(loaded.net, Abpn):
+            raise WeightsError(
+                path, f"holds a '{loaded.header.net}' network", "Choose weights of an ABPN."
+            )
+        self._net = loaded.net
+        for parameter in self._net.parameters():  # what `to(memory_format=...)` does, but typed
+            if parameter.dim() == 4:
+                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
+        self._j = self._net.j.detach().float().cpu()
+        self._k = self._net.k.detach().float().cpu()
+        self.device = device
+        self.precision = precision
+
+    @property
+    def config(self) -> AbpnConfig:
+        """What the network is made of."""
+        config: AbpnConfig = self._net.config
+        return config
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory its parameters take."""
+        return sum(p.numel() * p.element_size() for p in self._net.parameters())
+
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """Around all work for one photo: float32 means it, so TF32 is off.
+
+        Raises:
+            DeviceError: the device has not enough memory.
+        """
+        exact = torch.backends.cudnn.flags(allow_tf32=False)
+        try:
+            with exact if self.device.type == "cuda" else nullcontext():
+                yield
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{self.device} is out of memory. Free some of it, or use --device cpu."
+            ) from error
+
+    @torch.inference_mode()
+    def paint(self, thumbnail: Image) -> Painted:
+        """Run the LRL on a whole upright thumbnail, (h, w, 3), sides multiples of LRL_MULTIPLE."""
+        with self._precision():
+            retouched, mask = self._net.lrl(self._tensor(thumbnail))
+        return Painted(_array(retouched), _array(mask)[..., 0])
+
+    @torch.inference_mode()
+    def refine(self, level: int, layer: Image, high_freq: Image) -> Image:
+        """Make B_i, (h, w, 3), of the enlarged layer u and H_i; `level` is i."""
+        module = self._net.refine(level)
+        with self._precision():
+            return _array(module(self._tensor(layer), self._tensor(high_freq)))
+
+    @torch.inference_mode()
+    def unblend(self, base: Image, result: Image) -> Image:
+        """Find the blend layer that turns base into result, float32, eq. (4)."""
+        return unblend(torch.from_numpy(base), torch.from_numpy(result), self._j, self._k).numpy()
+
+    @torch.inference_mode()
+    def blend(self, base: Image, layer: Image) -> Image:
+        """Apply a blend layer, float32, not clamped, eq. (3)."""
+        return blend(torch.from_numpy(base), torch.from_numpy(layer), self._j, self._k).numpy()
+
+    def _tensor(self, image: Image) -> Tensor:
+        """(h, w, 3) to (1, 3, h, w) in channels_last order, twice as fast to convolve on a CPU."""
+        array = np.ascontiguousarray(image)
+        return torch.from_numpy(array).permute(2, 0, 1)[None].to(self.device)
+
+    def _precision(self) -> AbstractContextManager[object]:
+        dtype = PRECISIONS[self.precision]
+        if dtype is torch.float32:
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype)
+
+
+def _array(tensor: Tensor) -> Image:
+    """(1, C, h, w) in any precision to (h, w, C) float32."""
+    return tensor[0].permute(1, 2, 0).float().contiguous().cpu().numpy()

@@ -1,0 +1,18 @@
+"""ICC profiles as bytes: carried exactly, or not at all. ICC.1:2022, section 7.2."""
+
+from __future__ import annotations
+
+import struct
+
+HEADER_BYTES = 128
+
+
+def fault(profile: bytes) -> str:
+    """Say why a profile cannot go with RGB pixels, "" where it can."""
+    if len(profile) < HEADER_BYTES + 4 or profile[36:40] != b"acsp":
+        return "is damaged"
+    (size,) = struct.unpack_from(">I", profile)
+    if size > len(profile):
+        return "is cut short"
+    space = profile[16:20].decode("latin-1").strip()
+    return "" if space == "RGB" else f"is for {space or 'unknown'} pixels, not RGB"

@@ -1,0 +1,127 @@
+"""The story told to people, on stderr: a bar and a line per photo, plain lines without a terminal.
+
+Nothing here lets rich read markup: a photo may be called ``[bold]x.jpg``.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from enum import IntEnum
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from ..photo import Job, Outcome
+from .lines import photo_line, plan_line, plural, summary_lines, warning_lines
+from .tally import Tally
+
+
+class Loudness(IntEnum):
+    """How much is told: errors only, a line per photo, or every detail."""
+
+    QUIET = 0
+    NORMAL = 1
+    VERBOSE = 2
+
+
+class _Rate(ProgressColumn):
+    """Photos per second since the start."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate, or a dash before the first photo."""
+        elapsed = task.elapsed or 0.0
+        if not task.completed or elapsed <= 0:
+            return Text("- photos/s")
+        return Text(f"{task.completed / elapsed:.2f} photos/s")
+
+
+class Teller:
+    """Tells one run. Only the thread that made it may call it."""
+
+    def __init__(self, loudness: Loudness) -> None:
+        self.loudness = loudness
+        # stderr decides, not FORCE_COLOR: a bar in a log file is noise
+        self.live = loudness > Loudness.QUIET and sys.stderr.isatty()
+        self.console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self.bar: Progress | None = None
+
+    @contextmanager
+    def progress(self, total: int) -> Iterator[None]:
+        """Show a bar of `total` photos inside the block, on a terminal."""
+        columns = (
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TextColumn("ETA", markup=False),
+            TimeRemainingColumn(),
+        )
+        bar = Progress(*columns, console=self.console, transient=True)
+        shown: AbstractContextManager[object] = bar if self.live and total else nullcontext()
+        with shown:
+            if self.live and total:
+                bar.add_task("photos", total=total)
+                self.bar = bar
+            try:
+                yield
+            finally:
+                self.bar = None
+
+    def photo(self, outcome: Outcome) -> None:
+        """Tell how one photo went, and move the bar."""
+        self._say(photo_line(outcome), _needed(outcome), style=_STYLES[outcome.status])
+        if self.loudness >= Loudness.VERBOSE:
+            for line in warning_lines(outcome):
+                self._say(line, Loudness.VERBOSE, style="yellow")
+        if self.bar is not None and outcome.status != "skipped":
+            self.bar.advance(self.bar.task_ids[0])
+
+    def detail(self, line: str) -> None:
+        """Tell what only `-v` asks for."""
+        self._say(line, Loudness.VERBOSE)
+
+    def plan(self, jobs: Sequence[Job]) -> None:
+        """Tell what would be done; nothing is."""
+        for job in jobs:
+            self._say(plan_line(job), Loudness.NORMAL)
+        to_do = sum(not job.skip for job in jobs)
+        skipped = len(jobs) - to_do
+        self._say(
+            f"{plural(to_do, 'photo')} to do, {skipped} skipped; nothing was written (--dry-run)",
+            Loudness.NORMAL,
+        )
+
+    def summary(self, tally: Tally, seconds: float) -> None:
+        """Tell what the run adds up to."""
+        for line in summary_lines(tally, seconds):
+            self._say(line, Loudness.NORMAL)
+        if tally.skipped and not tally.done and not tally.failed:
+            self._say("nothing to do (--overwrite always does them again)", Loudness.NORMAL)
+        if tally.warned and self.loudness == Loudness.NORMAL:
+            self._say(f"{plural(tally.warned, 'photo')} with warnings: see -v", Loudness.NORMAL)
+
+    def _say(self, line: str, needed: Loudness, style: str = "") -> None:
+        """Print one line, never wrapped, above the bar where there is one."""
+        if self.loudness >= needed:
+            self.console.print(Text(line, style=style), soft_wrap=True)
+
+
+_STYLES = {"done": "", "skipped": "dim", "failed": "red"}
+
+
+def _needed(outcome: Outcome) -> Loudness:
+    """Failures are always told; skips, which may be thousands, only to who wants detail."""
+    if outcome.status == "failed":
+        return Loudness.QUIET
+    return Loudness.VERBOSE if outcome.status == "skipped" else Loudness.NORMAL

@@ -1,0 +1,42 @@
+"""What a run adds up to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..photo import Outcome
+
+
+@dataclass
+class Tally:
+    """Counts of a run, filled as its outcomes come in.
+
+    total: jobs planned; failures: the outcomes that failed, in order; warned: photos with
+    warnings.
+    """
+
+    total: int
+    done: int = 0
+    skipped: int = 0
+    warned: int = 0
+    failures: list[Outcome] = field(default_factory=list)
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome."""
+        if outcome.status == "done":
+            self.done += 1
+        elif outcome.status == "skipped":
+            self.skipped += 1
+        else:
+            self.failures.append(outcome)
+        self.warned += bool(outcome.warnings)
+
+    @property
+    def failed(self) -> int:
+        """How many photos failed."""
+        return len(self.failures)
+
+    @property
+    def left(self) -> int:
+        """How many photos were not come to, because the run was stopped."""
+        return self.total - self.done - self.skipped - self.failed

@@ -1,0 +1,271 @@
+"""A training run from the user's words to weights with a card: sources, validation, export."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from ..errors import NoPhotoError, UsageError, shown
+from ..nets.abpn import Abpn, AbpnConfig
+from ..weights import Header, load, save, write_card
+from .pairs import (
+    VALIDATION_SHARE,
+    Batch,
+    Matched,
+    Pair,
+    Shape,
+    Source,
+    StudioPairs,
+    is_photo,
+    split,
+    stack,
+)
+from .synthesis import Transplant, ridged_noise, tension_folds
+from .synthesised import Labels, Recipe, SynthesisedPairs, wrinkle_bank
+from .train import Progress, Trainer, commit
+from .validate import Scores, score
+
+PRESETS: Mapping[str, AbpnConfig] = {
+    "shipped": AbpnConfig(
+        refine_shared=True, lrl_residual=True, init="published", train_k=False, refine_zero=True
+    ),
+    "paper": AbpnConfig(),
+}
+SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
+VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
+PAINTED = Recipe(nothing=0, real=0, smooth=0, on_smooth=1, backgrounds=0)
+NOTHING = Recipe(nothing=1)
+CHECKPOINT = "checkpoint.safetensors"
+
+
+class Data(NamedTuple):
+    """What to train on and what to judge by; `about` goes onto the card."""
+
+    source: Source
+    validation: Callable[[], list[Batch]]
+    photos: int
+    about: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class PhotoSet:
+    """Photos to make pairs from: files under `root`, some cloth, some with nothing to do."""
+
+    root: Path
+    cloth: Sequence[Path]
+    nothing: Sequence[Path]
+    masks: Path | None
+
+    @property
+    def labels(self) -> Labels:
+        """The label maps of these photos."""
+        return Labels(self.masks, self.root)
+
+
+def read_list(root: Path, file: Path) -> list[Path]:
+    """Read a list of photos, one path relative to `root` a line.
+
+    Raises:
+        UsageError: the list cannot be read or names a file that is not there.
+    """
+    try:
+        names = file.read_text(encoding="utf-8").split("\n")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"{shown(file)}: cannot be read as a list of photos ({error}).") from error
+    paths = [root / name.strip() for name in names if name.strip()]
+    missing = [path for path in paths if not path.is_file()]
+    if missing:
+        raise UsageError(
+            f"{shown(file)}: names {shown(missing[0])}, which is not there. Check --photos."
+        )
+    return paths
+
+
+def photos_under(root: Path) -> list[Path]:
+    """Every photo under a folder, sorted."""
+    return [path for path in sorted(root.rglob("*")) if is_photo(path)]
+
+
+def split_by_name(paths: Sequence[Path]) -> list[Path]:
+    """A tenth of the photos, at least one, chosen by name: those to hold out."""
+    ordered = sorted(paths, key=lambda path: zlib.crc32(path.name.encode()))
+    return ordered[: max(1, len(ordered) // VALIDATION_SHARE)]
+
+
+def levels_of(config: AbpnConfig) -> tuple[int, ...]:
+    """Halvings to train with: one refining module serves any number, several serve their own."""
+    return SHARED_LEVELS if config.refine_shared else (config.levels,)
+
+
+def held_out_batches(photos: PhotoSet, recipe: Recipe, count: int, seed: int) -> list[Batch]:
+    """Pairs to judge by, from a crease generator that training never sees; crops are whole photos.
+
+    Half the batches have one halving, half two; four photos each.
+    """
+    made = SynthesisedPairs(
+        photos.cloth, photos.nothing, photos.labels, [tension_folds], recipe, 4, seed
+    )
+    batches = []
+    for index in range(count):
+        rng = np.random.default_rng((seed, index))
+        shape = Shape(1 + index % 2, (VALIDATION_SIDE, VALIDATION_SIDE), VALIDATION_SIDE)
+        batches.append(stack([made.sample(shape, rng) for _ in range(4)], shape.levels))
+    return batches
+
+
+def judge_held_out(net: Abpn, photos: PhotoSet, count: int) -> Scores:
+    """Score a network on `count` batches of painted creases and, where there are, idle photos."""
+    painted = score(net, held_out_batches(photos, PAINTED, count, seed=1))
+    if not photos.nothing:
+        return painted
+    idle = score(net, held_out_batches(photos, NOTHING, max(1, count // 2), seed=2))
+    return painted._replace(harm=idle.harm, harm_gated=idle.gated)
+
+
+def photo_data(
+    train: PhotoSet, held_out: PhotoSet, config: AbpnConfig, batch: int, seed: int
+) -> Data:
+    """Data made on the fly from photos.
+
+    Raises:
+        NoPhotoError: no photo of cloth.
+    """
+    if not train.cloth:
+        raise NoPhotoError("No photo to train on. Check --photos and --list.")
+    creases: list[Any] = [ridged_noise]
+    bank = wrinkle_bank(train.cloth, train.labels)
+    if bank.patches:
+        creases.append(Transplant(bank))
+    recipe = Recipe()
+    source = SynthesisedPairs(
+        train.cloth, train.nothing, train.labels, creases, recipe, batch, seed, levels_of(config)
+    )
+    about = {
+        "photos": len(train.cloth),
+        "photos with nothing to do": len(train.nothing),
+        "held out": len(held_out.cloth),
+        "creases": [getattr(c, "__name__", type(c).__name__) for c in creases],
+        "wrinkle patches": len(bank.patches),
+        "recipe": asdict(recipe),
+    }  # fmt: skip
+    return Data(source, lambda: held_out_batches(held_out, PAINTED, 6, 1), len(train.cloth), about)
+
+
+def studio_data(matched: Matched, config: AbpnConfig, batch: int, seed: int) -> Data:
+    """Data from a studio's own before and after photos, a tenth kept for validation.
+
+    Raises:
+        NoPhotoError: no pair is fit to train on.
+    """
+    if not matched.pairs:
+        raise NoPhotoError("No pair of photos to train on: " + "; ".join(matched.problems[:3]))
+    train, kept = split(matched.pairs)
+    source = StudioPairs(train, levels_of(config), batch, seed)
+    about = {"pairs": len(train), "validation pairs": len(kept), "left out": matched.problems}
+    return Data(source, lambda: whole_pairs(kept, seed), len(train), about)
+
+
+def whole_pairs(pairs: Sequence[Pair], seed: int) -> list[Batch]:
+    """Validation batches of one pair each, crops whole."""
+    made = StudioPairs(pairs, (1,), 1, seed)
+    shape = Shape(1, (VALIDATION_SIDE, VALIDATION_SIDE), VALIDATION_SIDE)
+    rngs = [np.random.default_rng((seed, index)) for index in range(len(pairs))]
+    return [stack([made.sample(shape, rng)], 1) for rng in rngs]
+
+
+class Run(NamedTuple):
+    """Where a run's files lie."""
+
+    folder: Path
+
+    @property
+    def checkpoint(self) -> Path:
+        """What `resume` goes on from."""
+        return self.folder / CHECKPOINT
+
+    def weights(self, task: str) -> Path:
+        """The finished weights."""
+        return self.folder / f"{task}.safetensors"
+
+
+def train(
+    trainer: Trainer,
+    data: Data,
+    run: Run,
+    card: Mapping[str, Any],
+    report: Callable[[Progress], None],
+    judged: Callable[[int, Scores], None],
+) -> Path:
+    """Resume if there is a checkpoint, train to the end, write weights and their card.
+
+    Raises:
+        UsageError: the checkpoint there belongs to a run with other settings.
+    """
+    if run.checkpoint.exists():
+        resume(trainer, run.checkpoint)
+    batches = data.validation()
+
+    def validate(net: Abpn) -> dict[str, float]:
+        scores = score(net, batches)
+        judged(trainer.step, scores)
+        return scores._asdict()
+
+    trainer.run(report, validate, run.checkpoint)
+    return export(trainer, run, {**card, "data": data.about})
+
+
+def resume(trainer: Trainer, checkpoint: Path) -> None:
+    """Take a run up again; its settings must be those of the checkpoint.
+
+    Raises:
+        UsageError: they are not.
+    """
+    wanted = trainer.header()
+    found = trainer.resume(checkpoint)
+    same = replace(found, digest="", training={}) == replace(wanted, training={})
+    if not same or found.training["settings"] != wanted.training["settings"]:
+        raise UsageError(
+            f"{shown(checkpoint)}: was made with other settings. "
+            "Give the same options, or another --out."
+        )
+
+
+def export(trainer: Trainer, run: Run, card: Mapping[str, Any]) -> Path:
+    """Write the network alone, float16, with its card; return the file."""
+    path = run.weights(trainer.settings.task)
+    header = trainer.header()
+    save(path, trainer.net, Header(**{**vars(header), "digest": ""}), half=True)
+    training = dict(header.training)
+    write_card(
+        path,
+        {
+            "task": header.task,
+            "net": header.net,
+            "config": dict(header.config),
+            **card,
+            "metrics": training["metrics"],
+            "steps": training["step"],
+            "settings": training["settings"],
+            "commit": commit(),
+        },
+    )
+    return path
+
+
+def start_from(file: Path, config: AbpnConfig) -> Mapping[str, torch.Tensor]:
+    """Weights to fine-tune; they must be of the same make.
+
+    Raises:
+        WeightsError: missing or damaged.
+        UsageError: of another configuration.
+    """
+    net, header = load(file, torch.device("cpu"))
+    if dict(header.config) != asdict(config):
+        raise UsageError(f"{shown(file)}: has another configuration than this run.")
+    return net.state_dict()

@@ -1,0 +1,171 @@
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from photos import pattern, srgb_profile, write_jpeg, write_png, write_tiff
+
+from abpn_cli.codecs import DecodePool, decode
+from abpn_cli.codecs.pool import seconds_allowed
+from abpn_cli.errors import PhotoError
+
+
+@pytest.fixture
+def photos(tmp_path: Path) -> list[Path]:
+    alpha = np.dstack([pattern(60, 80, np.uint16), pattern(60, 80, np.uint16)[..., 0]])
+    return [
+        write_jpeg(tmp_path / "a.jpg", pattern(121, 163), srgb_profile()),
+        write_png(tmp_path / "b.png", alpha),
+        write_tiff(tmp_path / "c.tif", pattern(70, 50, np.uint16)),
+    ]
+
+
+def test_photos_from_the_pool_are_those_decoded_here(photos: list[Path]) -> None:
+    with DecodePool(2) as pool:
+        for path in photos * 2:
+            there, here = pool.decode(path), decode(path)
+            assert there.pixels.dtype == here.pixels.dtype
+            assert np.array_equal(there.pixels, here.pixels)
+            assert there.metadata == here.metadata
+            assert there.source == path
+            assert there.warnings == here.warnings
+            if here.alpha is None:
+                assert there.alpha is None
+            else:
+                assert np.array_equal(there.alpha, here.alpha)
+
+
+def test_pixels_are_writable_and_outlive_the_pool(photos: list[Path]) -> None:
+    with DecodePool(1) as pool:
+        photo = pool.decode(photos[0])
+    photo.pixels[0, 0] = 7
+    assert photo.pixels[0, 0].tolist() == [7, 7, 7]
+
+
+def test_many_threads_share_the_processes(photos: list[Path]) -> None:
+    with DecodePool(2) as pool, ThreadPoolExecutor(6) as threads:
+        decoded = list(threads.map(pool.decode, photos * 6))
+        assert len(pool.pids()) == 2
+    assert [photo.source for photo in decoded] == photos * 6
+
+
+def test_a_bad_photo_is_its_own_error_and_the_process_goes_on(
+    photos: list[Path], tmp_path: Path
+) -> None:
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(photos[0].read_bytes()[:3000])
+    with DecodePool(1) as pool:
+        before = pool.pids()
+        with pytest.raises(PhotoError, match="bad.jpg") as caught:
+            pool.decode(bad)
+        assert caught.value.path == bad
+        with pytest.raises(PhotoError, match="not there"):
+            pool.decode(tmp_path / "missing.jpg")
+        assert pool.decode(photos[0]).pixels.shape == (121, 163, 3)
+        assert pool.pids() == before
+
+
+def test_the_pixel_limit_reaches_the_processes(photos: list[Path]) -> None:
+    with DecodePool(1, max_pixels=1000) as pool, pytest.raises(PhotoError, match="megapixels"):
+        pool.decode(photos[0])
+
+
+def test_a_process_killed_at_work_costs_one_photo(photos: list[Path]) -> None:
+    with DecodePool(1) as pool, ThreadPoolExecutor(1) as thread:
+        pool.decode(photos[0])
+        (pid,) = pool.pids()
+        os.kill(pid, signal.SIGSTOP)
+        at_work = thread.submit(pool.decode, photos[0])
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(PhotoError, match="decoder died.*SIGKILL"):
+            at_work.result(timeout=30)
+        assert pool.decode(photos[0]).pixels.shape == (121, 163, 3)
+        assert pool.pids() != [pid]
+
+
+def test_a_process_that_died_between_photos_costs_none(photos: list[Path]) -> None:
+    with DecodePool(1) as pool:
+        pool.decode(photos[0])
+        (pid,) = pool.pids()
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(0.1)
+        assert pool.decode(photos[0]).pixels.shape == (121, 163, 3)
+
+
+def test_a_process_that_hangs_costs_one_photo(photos: list[Path]) -> None:
+    limit = {"seconds": 60.0}
+    with DecodePool(1, time_limit=lambda _: limit["seconds"]) as pool:
+        pool.decode(photos[0])
+        (pid,) = pool.pids()
+        os.kill(pid, signal.SIGSTOP)  # as a decoder in an endless loop: alive and silent
+        limit["seconds"] = 0.3
+        start = time.monotonic()
+        with pytest.raises(PhotoError, match="took longer"):
+            pool.decode(photos[0])
+        assert time.monotonic() - start < 10
+        limit["seconds"] = 60.0
+        assert pool.decode(photos[0]).pixels.shape == (121, 163, 3)
+
+
+def test_larger_files_are_allowed_more_time() -> None:
+    assert seconds_allowed(0) >= 30
+    assert seconds_allowed(1_000_000_000) > seconds_allowed(1_000_000) + 100
+
+
+def test_leaving_the_pool_ends_its_processes(photos: list[Path]) -> None:
+    with DecodePool(2) as pool:
+        pool.decode(photos[0])
+        pids = pool.pids()
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+def test_the_processes_do_not_import_the_heavy_rooms(photos: list[Path]) -> None:
+    if not sys.platform.startswith("linux"):
+        pytest.skip("reads /proc")
+    with DecodePool(1) as pool:
+        pool.decode(photos[0])
+        (pid,) = pool.pids()
+        mapped = Path(f"/proc/{pid}/maps").read_text()
+    assert "simplejpeg" in mapped
+    assert "libtorch" not in mapped
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_no_descriptors_or_mappings_are_left_behind(photos: list[Path]) -> None:
+    def held() -> tuple[int, int]:
+        gc.collect()
+        maps = Path("/proc/self/maps").read_text().count("abpn-photo")
+        return len(list(Path("/proc/self/fd").iterdir())), maps
+
+    with DecodePool(1) as pool:
+        pool.decode(photos[0])
+        before = held()
+        for path in photos * 3:
+            pool.decode(path)
+        assert held() == before
+
+
+def test_a_thread_waiting_for_a_process_gets_the_next_free_one(photos: list[Path]) -> None:
+    with DecodePool(1) as pool:
+        pool.decode(photos[0])
+        done: list[int] = []
+        threads = [
+            threading.Thread(target=lambda: done.append(pool.decode(photos[2]).pixels.shape[0]))
+            for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(timeout=60)
+    assert done == [70] * 4

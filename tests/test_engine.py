@@ -1,0 +1,486 @@
+"""The engine: tiles equal the untiled network, untouched pixels stay, limits are told."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from abpn_cli import weights
+from abpn_cli.engine import Retoucher, choose_device
+from abpn_cli.engine.colour import colour_space
+from abpn_cli.engine.crew import Crew
+from abpn_cli.engine.finish import first_layer, retouched_tile
+from abpn_cli.engine.gate import fit_mask
+from abpn_cli.engine.network import Painted
+from abpn_cli.engine.pyramid import Tile, tiles
+from abpn_cli.errors import DeviceError, PhotoError, UsageError
+from abpn_cli.nets.abpn import Abpn, AbpnConfig, choose_levels, smoothstep
+from abpn_cli.nets.bpl import blend, laplacian_pyramid, pad_to_multiple, unblend
+from abpn_cli.photo import Metadata, Photo, turn_back, turn_upright
+
+CONFIG = AbpnConfig(
+    width=1 / 16,
+    refine_shared=True,
+    lrl_residual=True,
+    init="published",
+    train_k=False,
+    gate_low=0.44,  # a network that never learnt has M about 0.45
+    gate_high=0.52,
+)
+
+
+def untrained(config=CONFIG):
+    """A small network whose random weights change the photo."""
+    torch.manual_seed(3)
+    net = Abpn(config).eval()
+    torch.nn.init.normal_(net.lrl.retouch_branch.painter.feature.weight, std=0.02)
+    return net
+
+
+def save(net, path):
+    weights.save(path, net, weights.Header("abpn", asdict(net.config), "test"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def net():
+    return untrained()
+
+
+@pytest.fixture(scope="module")
+def checkpoint(net, tmp_path_factory):
+    return save(net, tmp_path_factory.mktemp("weights") / "test.safetensors")
+
+
+@pytest.fixture(scope="module")
+def retoucher(checkpoint):
+    return Retoucher(checkpoint, device="cpu")
+
+
+def photo_of(height, width, dtype=np.uint8, **fields):
+    """Soft shapes with grain on top."""
+    rng = np.random.default_rng(height * 10007 + width)
+    shapes = cv2.resize(rng.random((7, 9, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+    grain = rng.normal(0, 0.02, (height, width, 3))
+    most = np.iinfo(dtype).max
+    pixels = np.rint((shapes + grain).clip(0, 1) * most).astype(dtype)
+    return Photo(pixels, source=Path("coat.png"), **fields)
+
+
+def to_tensor(image):
+    return torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
+
+
+def to_array(tensor):
+    return tensor[0].permute(1, 2, 0).numpy()
+
+
+@torch.inference_mode()
+def untiled(net, photo, factor=1.0, levels=None):
+    """The network on the whole photo at once: float32 (H, W, 3), and the gate (H, W).
+
+    factor: what the gate is multiplied by: strength · only · (1 - protect).
+    """
+    height, width = photo.pixels.shape[:2]
+    levels = levels or choose_levels((height, width))
+    space, _ = colour_space(photo.metadata.icc)
+    seen = space.to_network(photo.pixels)
+    pyramid = laplacian_pyramid(pad_to_multiple(to_tensor(seen), 2**levels), levels)
+    thumbnail = pyramid.images[-1]
+    painted, mask = net.retouch_thumbnail(thumbnail)
+    layers = net.refine_layers(unblend(thumbnail, painted, net.j, net.k), pyramid.high_freqs)
+    gate = smoothstep(net.config.gate_low, net.config.gate_high, mask)
+    gate = F.interpolate(gate, scale_factor=4 * 2**levels, mode="bilinear", align_corners=False)
+    gate = gate[0, 0, :height, :width].numpy()
+    layer = layers[0][..., :height, :width] * torch.from_numpy(gate * np.float32(factor))
+    result = to_array(blend(to_tensor(seen), layer, net.j, net.k))
+    return space.land(photo.pixels, seen, result), gate
+
+
+def tiled(retoucher, photo, side, strength=1.0, only=None, protect=None):
+    """The same through the engine, before rounding, level 0 in tiles of `side` px."""
+    sketch, _ = retoucher._sketch(photo, strength, only, protect)
+    layer = first_layer(retoucher._network, retoucher._crew, sketch)
+    result = np.empty(photo.pixels.shape, np.float32)
+    for tile in tiles(photo.pixels.shape[:2], side):
+        factor = sketch.reach.at(tile, sketch.reach.gate.at(tile))
+        result[tile.window], _ = retouched_tile(retoucher._network, sketch, layer, factor, tile)
+    return result
+
+
+def rounded(image, dtype):
+    return np.rint(image * np.iinfo(dtype).max).astype(dtype)
+
+
+SIZES = [(512, 512), (530, 607), (517, 1031), (1100, 1030), (17, 300), (16, 16), (40, 700)]
+
+
+@pytest.mark.parametrize("side", [128, 512])
+@pytest.mark.parametrize(
+    ("size", "dtype"),
+    [*zip(SIZES, [np.uint8, np.uint16] * 4, strict=False), ((17, 300), np.uint16)],
+)
+def test_tiles_equal_the_whole_photo(net, retoucher, size, dtype, side):
+    photo = photo_of(*size, dtype)
+    expected, gate = untiled(net, photo)
+    assert gate.max() > 0
+    assert np.abs(tiled(retoucher, photo, side) - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_tiles_equal_the_whole_photo_in_a_wide_gamut(net, retoucher, dtype):
+    photo = photo_of(530, 607, dtype, metadata=Metadata(icc=wide_gamut()))
+    expected, _ = untiled(net, photo)
+    assert np.abs(expected - untiled(net, replace(photo, metadata=Metadata()))[0]).max() > 0.01
+    steps = np.abs(tiled(retoucher, photo, 512) - expected)
+    assert (steps > 2e-6).mean() < 1e-3
+    assert steps.max() < 1e-4  # near black a gamma magnifies float32's last digit
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_the_photo_returned_is_the_untiled_result_rounded_to_nearest(net, retoucher, dtype):
+    photo = photo_of(530, 607, dtype)
+    expected, gate = untiled(net, photo)
+    done, edit = retoucher.retouch(photo)
+    steps = np.abs(done.pixels.astype(int) - rounded(expected, dtype))
+    assert done.pixels.dtype == dtype
+    assert steps.max() <= 1  # 1e-6 may fall on either side of a half
+    assert (steps > 0).mean() < (1e-3 if dtype == np.uint8 else 0.1)
+    assert edit.levels == 1
+    assert edit.device == "cpu"
+    assert edit.mask_fraction == pytest.approx((gate > 0).mean(), abs=1e-4)
+    assert edit.changed_fraction == (done.pixels != photo.pixels).any(-1).mean()
+    assert 0 < edit.largest_layer < 10
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+@pytest.mark.parametrize("icc", [False, True])
+def test_pixels_whose_gate_is_0_are_bit_exact(retoucher, dtype, icc):
+    photo = photo_of(600, 601, dtype, metadata=Metadata(icc=wide_gamut() if icc else b""))
+    done, _ = retoucher.retouch(photo)
+    shut = retoucher.gate(photo) == 0
+    assert 0.1 < shut.mean() < 0.9
+    assert np.array_equal(done.pixels[shut], photo.pixels[shut])
+    assert (done.pixels[~shut] != photo.pixels[~shut]).any(-1).mean() > 0.5
+
+
+def test_pixels_whose_gate_is_0_are_bit_exact_for_coefficients_that_are_no_identity(tmp_path):
+    net = untrained(replace(CONFIG, init="gaussian"))
+    photo = photo_of(600, 601)
+    retoucher = Retoucher(save(net, tmp_path / "gaussian.safetensors"), device="cpu")
+    done, _ = retoucher.retouch(photo)
+    shut = retoucher.gate(photo) == 0
+    assert shut.any()
+    assert np.array_equal(done.pixels[shut], photo.pixels[shut])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_the_gate_is_bilinear_from_the_mask_at_the_photos_own_size(net, retoucher, size):
+    photo = photo_of(*size)
+    _, expected = untiled(net, photo)
+    gate = retoucher.gate(photo)
+    assert gate.shape == size
+    assert np.abs(gate - expected).max() < 1e-4  # the mask hangs on the thumbnail's last digit
+
+
+def test_the_gate_does_not_run_the_blend_pyramid(retoucher, monkeypatch):
+    monkeypatch.setattr(retoucher._network, "refine", None)
+    assert retoucher.gate(photo_of(300, 200)).shape == (300, 200)
+
+
+def test_a_gate_tile_is_cut_from_the_whole_to_the_bit(retoucher):
+    sketch, _ = retoucher._sketch(photo_of(530, 607), 1.0, None, None)
+    gate = sketch.reach.gate
+    whole = gate.at(Tile(0, 530, 0, 607))
+    for tile in tiles((530, 607), 96):
+        assert np.array_equal(gate.at(tile), whole[tile.window])
+
+
+def painted_upright_corner(thumbnail):
+    """A painter that darkens the top left quarter of what it sees, and marks it as the target."""
+    height, width = thumbnail.shape[:2]
+    retouched, mask = thumbnail.copy(), np.zeros((height // 4, width // 4), np.float32)
+    retouched[: height // 2, : width // 2] *= 0.5
+    mask[: height // 8, : width // 8] = 1
+    return Painted(retouched, mask)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_network_sees_the_photo_upright(retoucher, monkeypatch, orientation):
+    upright = photo_of(256, 512).pixels + 1
+    stored = np.ascontiguousarray(turn_back(upright, orientation))
+    monkeypatch.setattr(retoucher._network, "paint", painted_upright_corner)
+    photo = Photo(stored, Metadata(orientation=orientation))
+    done, _ = retoucher.retouch(photo)
+    assert done.pixels.shape == stored.shape
+    assert done.metadata == photo.metadata
+    change = turn_upright(done.pixels.astype(int) - stored, orientation).mean(-1)
+    assert change[:120, :240].mean() < -20
+    assert (change[140:] == 0).all()
+    assert (change[:, 276:] == 0).all()
+
+
+def test_strength_0_returns_the_photo(retoucher):
+    photo = photo_of(530, 607)
+    done, edit = retoucher.retouch(photo, strength=0.0)
+    assert np.array_equal(done.pixels, photo.pixels)
+    assert edit.changed_fraction == 0
+    assert edit.largest_layer == 0
+    assert edit.mask_fraction > 0
+
+
+@pytest.mark.parametrize("strength", [0.5, 1.5])
+def test_strength_scales_the_edit(net, retoucher, strength):
+    photo = photo_of(530, 607, np.uint16)
+    expected, _ = untiled(net, photo, strength)
+    assert np.abs(tiled(retoucher, photo, 512, strength) - expected).max() < 1e-6
+    done, once = (retoucher.retouch(photo, strength=s)[1] for s in (strength, 1.0))
+    assert done.largest_layer == pytest.approx(strength * once.largest_layer, rel=1e-5)
+
+
+def test_only_and_protect_scale_the_edit(net, retoucher):
+    photo = photo_of(530, 607, np.uint16)
+    rng = np.random.default_rng(0)
+    only, protect = rng.random((2, 530, 607), dtype=np.float32)
+    expected, _ = untiled(net, photo, 0.8 * only * (1 - protect))
+    result = tiled(retoucher, photo, 512, 0.8, only, protect)
+    assert np.abs(result - expected).max() < 1e-6
+
+
+def test_only_black_and_protected_pixels_are_bit_exact(retoucher):
+    photo = photo_of(530, 607)
+    whole, _ = retoucher.retouch(photo)
+    only, protect = np.zeros((2, 530, 607), np.float32)
+    only[100:400] = 1
+    protect[:, :300] = 1
+    done, _ = retoucher.retouch(photo, only=only, protect=protect)
+    free = (only > 0) & (protect < 1)
+    assert np.array_equal(done.pixels[~free], photo.pixels[~free])
+    assert np.array_equal(done.pixels[free], whole.pixels[free])
+
+
+def test_a_mask_of_another_size_is_resized_with_a_warning(retoucher):
+    photo = photo_of(530, 600)
+    protect = np.zeros((53, 60), np.float32)
+    protect[:, :30] = 1
+    done, _ = retoucher.retouch(photo, protect=protect)
+    assert done.warnings == ("Its --protect mask is 60 x 53, the photo 600 x 530: resized.",)
+    assert np.array_equal(done.pixels[:, :290], photo.pixels[:, :290])
+    assert (done.pixels[:, 310:] != photo.pixels[:, 310:]).any()
+
+
+@pytest.mark.parametrize("size", [(31, 47), (301, 199)])
+def test_black_and_white_stay_exact_when_a_mask_is_resized(size):
+    mask = np.zeros((100, 90), np.float32)
+    mask[:, 45:] = 1
+    fitted = fit_mask(mask, size)
+    assert fitted.shape == size
+    assert (fitted[:, : size[1] // 2 - 2] == 0).all()
+    assert (fitted[:, size[1] // 2 + 3 :] == 1).all()
+
+
+def test_leaving_out_untouched_tiles_does_not_move_a_pixel(tmp_path, monkeypatch):
+    net = untrained(replace(CONFIG, gate_low=0.01, gate_high=0.02))  # open everywhere
+    retoucher = Retoucher(save(net, tmp_path / "open.safetensors"), device="cpu")
+    photo = photo_of(2100, 2060)
+    whole, edit = retoucher.retouch(photo)
+    assert edit.levels == 3
+    only = np.zeros((2100, 2060), np.float32)
+    only[1020:1028, 1020:1028] = 1  # where four tiles meet, at level 0 and at level 1
+    only[5:9, 2050:] = 1
+    done, _ = retoucher.retouch(photo, only=only)
+    assert (done.pixels != photo.pixels).any(-1).sum() > 80
+    assert np.array_equal(done.pixels[only > 0], whole.pixels[only > 0])
+
+    calls = []
+    refine = retoucher._network.refine
+
+    def counted(level, layer, high_freq):
+        calls.append(level)
+        return refine(level, layer, high_freq)
+
+    monkeypatch.setattr(retoucher._network, "refine", counted)
+    only[:] = 0
+    only[100, 100] = 1
+    retoucher.retouch(photo, only=only)
+    assert len(calls) <= 3
+
+
+def test_alpha_and_metadata_pass_through_and_the_source_is_not_written_to(retoucher):
+    alpha = np.full((300, 200), 77, np.uint8)
+    photo = photo_of(300, 200, alpha=alpha, metadata=Metadata(exif=b"II*\0", orientation=6))
+    before = photo.pixels.copy()
+    photo.pixels.setflags(write=False)
+    done, _ = retoucher.retouch(photo)
+    assert np.array_equal(photo.pixels, before)
+    assert done.alpha is alpha
+    assert done.metadata == photo.metadata
+    assert done.warnings == ()
+
+
+def test_a_profile_that_cannot_be_used_is_told_on_the_photo(retoucher):
+    photo = photo_of(64, 64, metadata=Metadata(icc=b"nonsense" * 40))
+    done, _ = retoucher.retouch(photo)
+    assert len(done.warnings) == 1
+    assert "ICC profile is broken" in done.warnings[0]
+
+
+def test_detail_takes_one_level_less_and_never_none(net, checkpoint):
+    retoucher = Retoucher(checkpoint, device="cpu", detail=True)
+    photo = photo_of(1030, 1100)
+    expected, _ = untiled(net, photo, levels=1)
+    assert np.abs(tiled(retoucher, photo, 512) - expected).max() < 1e-6
+    assert retoucher.retouch(photo_of(300, 200))[1].levels == 1
+
+
+def test_bf16_convolutions_leave_16_bit_pixels_16_bit(retoucher, checkpoint):
+    photo = photo_of(530, 607, np.uint16)
+    half = Retoucher(checkpoint, device="cpu", precision="bf16")
+    done, exact = half.retouch(photo)[0].pixels, retoucher.retouch(photo)[0].pixels
+    shut = half.gate(photo) == 0
+    assert half.precision == "bf16"
+    assert np.array_equal(done[shut], photo.pixels[shut])
+    assert np.abs(done.astype(int) - exact).mean() < 65535 * 0.003
+    assert np.unique(done[~shut] % 256).size == 256
+
+
+@pytest.mark.parametrize("size", [(15, 400), (400, 15), (1, 1)])
+def test_a_photo_under_16_px_is_refused(retoucher, size):
+    with pytest.raises(PhotoError, match=r"coat\.png: .* too few\. Both sides .* 16 pixels\."):
+        retoucher.retouch(photo_of(*size))
+
+
+def test_a_photo_that_does_not_fit_the_memory_allowed_is_refused(checkpoint):
+    retoucher = Retoucher(checkpoint, device="cpu", max_bytes=2**20)
+    with pytest.raises(PhotoError, match=r"GiB of memory, .* Raise --max-memory"):
+        retoucher.retouch(photo_of(300, 200))
+    with pytest.raises(PhotoError, match="--max-memory"):
+        retoucher.gate(photo_of(300, 200))
+
+
+@pytest.mark.parametrize("part", ["lrl.retouch_branch", "lrl.mask_branch", "refining"])
+def test_values_that_are_no_numbers_are_that_photos_error(tmp_path, part):
+    net = untrained()
+    with torch.no_grad():
+        for parameter in net.get_submodule(part).parameters():
+            parameter.fill_(float("nan"))
+    retoucher = Retoucher(save(net, tmp_path / "nan.safetensors"), device="cpu")
+    with pytest.raises(PhotoError, match=r"no numbers\. Use --precision float32"):
+        retoucher.retouch(photo_of(600, 500))
+
+
+def test_weights_with_too_few_refining_modules_are_told(tmp_path):
+    net = untrained(replace(CONFIG, refine_shared=False, levels=2))
+    retoucher = Retoucher(save(net, tmp_path / "paper.safetensors"), device="cpu")
+    assert retoucher.retouch(photo_of(64, 1030))[1].levels == 2
+    with pytest.raises(PhotoError, match=r"takes 3 refining modules, paper\.safetensors holds 2"):
+        retoucher.retouch(photo_of(64, 2050))
+
+
+@pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "auto:1", ""])
+def test_an_unknown_device_is_wrong_usage(wanted):
+    with pytest.raises(UsageError, match="unknown device"):
+        choose_device(wanted)
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0"])
+def test_asking_for_cuda_without_one_fails_with_exit_6(monkeypatch, checkpoint, wanted):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(DeviceError, match="Use --device cpu") as error:
+        Retoucher(checkpoint, device=wanted)
+    assert error.value.exit_code == 6
+
+
+def test_a_cuda_device_beyond_the_last_is_told(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("auto") == torch.device("cuda", 0)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+    with pytest.raises(DeviceError, match="cuda:0 to cuda:1"):
+        choose_device("cuda:2")
+
+
+def test_auto_takes_the_cpu_where_there_is_no_cuda(monkeypatch, checkpoint):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    retoucher = Retoucher(checkpoint)
+    assert retoucher.device == torch.device("cpu")
+    assert retoucher.precision == "float32"
+
+
+def test_precisions_the_device_cannot_do_are_wrong_usage(checkpoint):
+    with pytest.raises(UsageError, match="fp16 needs a CUDA device"):
+        Retoucher(checkpoint, device="cpu", precision="fp16")
+    with pytest.raises(UsageError, match="unknown precision"):
+        Retoucher(checkpoint, device="cpu", precision="half")
+
+
+def test_running_out_of_device_memory_stops_the_run_with_exit_6(retoucher, monkeypatch):
+    def full(level, layer, high_freq):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    monkeypatch.setattr(retoucher._network, "refine", full)
+    with pytest.raises(DeviceError, match="out of memory") as error:
+        retoucher.retouch(photo_of(300, 200))
+    assert error.value.exit_code == 6
+
+
+def test_a_crew_keeps_the_order_raises_the_first_error_and_leaves_torchs_threads_alone():
+    allowed = torch.get_num_threads()
+    crew = Crew()
+    assert torch.get_num_threads() == allowed
+    assert crew.each(lambda n: n * n, range(20)) == [n * n for n in range(20)]
+    assert set(crew.each(lambda _: torch.get_num_threads(), range(20))) == {1}
+
+    def fails_from_three(n):
+        if n >= 3:
+            raise ValueError(n)
+
+    with pytest.raises(ValueError, match="^3$"):
+        crew.each(fails_from_three, range(20))
+
+
+MEASURED = """
+import resource, sys
+from pathlib import Path
+import numpy as np
+from abpn_cli.engine import Retoucher
+from abpn_cli.photo import Photo
+retoucher = Retoucher(Path(sys.argv[1]), device="cpu")
+ramp = np.add.outer(np.arange(4000), np.arange(6000)) // 40
+photo = Photo(np.stack([ramp, ramp + 20, ramp + 40], 2).astype(np.uint8))
+del ramp
+floor = Path("/proc/self/clear_refs")
+floor.write_text("5")  # the peak so far was the making of the photo
+_, edit = retoucher.retouch(photo)
+status = Path("/proc/self/status").read_text()
+print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
+print(retoucher.peak_bytes(photo))
+print(edit.mask_fraction)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
+def test_24_megapixels_stay_within_the_estimate_and_under_2_gib(tmp_path):
+    net = untrained(replace(CONFIG, width=0.5, gate_low=0.01, gate_high=0.02))
+    path = save(net, tmp_path / "half.safetensors")
+    command = [sys.executable, "-c", MEASURED, str(path)]
+    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
+    peak, estimate, mask_fraction = int(printed[0]), int(printed[1]), float(printed[2])
+    assert mask_fraction > 0.9
+    assert peak < estimate < 2 * 2**30
+
+
+def wide_gamut():
+    """An Adobe RGB-like profile: gamma 2.2 and wider primaries."""
+    from test_colour import WIDE
+
+    return WIDE["adobe gamma v2"]
