@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import info, mask, retouch, weights
+from .commands import evaluate, info, mask, retouch, train, weights
 from .commands.output import tell_error
 from .errors import AbpnError
 
@@ -20,6 +20,8 @@ app = typer.Typer(
 )
 app.command()(retouch.retouch)
 app.command()(mask.mask)
+app.command()(train.train)
+app.command()(evaluate.evaluate)
 app.command()(info.info)
 app.command()(weights.weights)
 

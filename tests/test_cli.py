@@ -14,10 +14,14 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from abpn_cli.cli import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
+
+
+ORIENTATION = 274  # EXIF tag
 
 
 def start(*words, cwd, **keywords):
@@ -254,6 +258,25 @@ def test_mask_writes_the_gate_beside_the_photo_and_knows_its_own_files(shoot, we
         "retouch", "in", "-o", "done", "--weights", weights, "-n", "--ndjson", cwd=shoot
     )
     assert code == 0 and "_mask" not in out
+
+
+def test_orientation_is_kept_as_stored_and_upright_turns_photo_and_mask(tmp_path, weights):
+    (tmp_path / "in").mkdir()
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    Image.fromarray(picture()).save(tmp_path / "in" / "p.jpg", quality=95, exif=exif)
+
+    def delivered(*words):
+        run = ("retouch", "in", "-o", "done", "--weights", weights, "--save-mask")
+        assert abpn(*run, "--overwrite", "always", *words, cwd=tmp_path)[0] == 0
+        with (
+            Image.open(tmp_path / "done" / "p.jpg") as photo,
+            Image.open(tmp_path / "done" / "p_mask.png") as mask,
+        ):
+            return [(image.size, image.getexif().get(ORIENTATION, 1)) for image in (photo, mask)]
+
+    assert delivered() == [((128, 96), 6), ((128, 96), 6)]
+    assert delivered("--upright") == [((96, 128), 1), ((96, 128), 1)]
 
 
 def test_dry_run_tells_the_plan_and_writes_nothing(shoot, weights):

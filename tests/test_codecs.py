@@ -5,7 +5,6 @@ import os
 import stat
 from pathlib import Path
 
-import cv2
 import numpy as np
 import pytest
 from photos import pattern, write_jpeg, write_png, write_tiff
@@ -106,8 +105,6 @@ def test_a_file_without_permission_is_named(tmp_path: Path) -> None:
 
 
 def test_a_photo_beyond_the_limit_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
-    bomb = tmp_path / "a.png"
-    bomb.write_bytes(cv2.imencode(".png", np.zeros((8, 8), np.uint8))[1].tobytes())
     for path in (
         write_png(tmp_path / "b.png", pattern(20, 30)),
         write_jpeg(tmp_path / "b.jpg", pattern(20, 30)),

@@ -169,3 +169,20 @@ def test_a_thread_waiting_for_a_process_gets_the_next_free_one(photos: list[Path
         for thread in threads:
             thread.join(timeout=60)
     assert done == [70] * 4
+
+
+def test_a_closed_pool_lets_nobody_wait_for_ever(photos: list[Path]) -> None:
+    with ThreadPoolExecutor(3) as threads:
+        with DecodePool(1) as pool:
+            pool.decode(photos[0])
+            (pid,) = pool.pids()
+            os.kill(pid, signal.SIGSTOP)
+            waiting = [threads.submit(pool.decode, photos[0]) for _ in range(3)]
+            time.sleep(0.2)
+        errors = [future.exception(timeout=30) for future in waiting]
+    kinds = sorted(type(error).__name__ for error in errors)
+    assert kinds == ["PhotoError", "RuntimeError", "RuntimeError"]
+    with pytest.raises(RuntimeError, match="closed"):
+        pool.decode(photos[0])
+    with pytest.raises(ProcessLookupError):
+        os.kill(pid, 0)

@@ -1,53 +1,25 @@
-"""The engine: tiles equal the untiled network, untouched pixels stay, limits are told."""
+"""The engine: tiles equal the untiled network, and untouched pixels stay as they are."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from dataclasses import asdict, replace
-from pathlib import Path
+from dataclasses import replace
 
-import cv2
 import numpy as np
 import pytest
 import torch
+from networks import CONFIG, photo_of, save, untrained
+from profiles import WIDE
 from torch.nn import functional as F
 
-from abpn_cli import weights
-from abpn_cli.engine import Retoucher, choose_device
+from abpn_cli.engine import Retoucher
 from abpn_cli.engine.colour import colour_space
-from abpn_cli.engine.crew import Crew
 from abpn_cli.engine.finish import first_layer, retouched_tile
 from abpn_cli.engine.gate import fit_mask
 from abpn_cli.engine.network import Painted
 from abpn_cli.engine.pyramid import Tile, tiles
-from abpn_cli.errors import DeviceError, PhotoError, UsageError
-from abpn_cli.nets.abpn import Abpn, AbpnConfig, choose_levels, smoothstep
+from abpn_cli.nets.abpn import choose_levels, smoothstep
 from abpn_cli.nets.bpl import blend, laplacian_pyramid, pad_to_multiple, unblend
 from abpn_cli.photo import Metadata, Photo, turn_back, turn_upright
-
-CONFIG = AbpnConfig(
-    width=1 / 16,
-    refine_shared=True,
-    lrl_residual=True,
-    init="published",
-    train_k=False,
-    gate_low=0.44,  # a network that never learnt has M about 0.45
-    gate_high=0.52,
-)
-
-
-def untrained(config=CONFIG):
-    """A small network whose random weights change the photo."""
-    torch.manual_seed(3)
-    net = Abpn(config).eval()
-    torch.nn.init.normal_(net.lrl.retouch_branch.painter.feature.weight, std=0.02)
-    return net
-
-
-def save(net, path):
-    weights.save(path, net, weights.Header("abpn", asdict(net.config), "test"))
-    return path
 
 
 @pytest.fixture(scope="module")
@@ -63,16 +35,6 @@ def checkpoint(net, tmp_path_factory):
 @pytest.fixture(scope="module")
 def retoucher(checkpoint):
     return Retoucher(checkpoint, device="cpu")
-
-
-def photo_of(height, width, dtype=np.uint8, **fields):
-    """Soft shapes with grain on top."""
-    rng = np.random.default_rng(height * 10007 + width)
-    shapes = cv2.resize(rng.random((7, 9, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
-    grain = rng.normal(0, 0.02, (height, width, 3))
-    most = np.iinfo(dtype).max
-    pixels = np.rint((shapes + grain).clip(0, 1) * most).astype(dtype)
-    return Photo(pixels, source=Path("coat.png"), **fields)
 
 
 def to_tensor(image):
@@ -137,7 +99,7 @@ def test_tiles_equal_the_whole_photo(net, retoucher, size, dtype, side):
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 def test_tiles_equal_the_whole_photo_in_a_wide_gamut(net, retoucher, dtype):
-    photo = photo_of(530, 607, dtype, metadata=Metadata(icc=wide_gamut()))
+    photo = photo_of(530, 607, dtype, metadata=Metadata(icc=WIDE["adobe gamma v2"]))
     expected, _ = untiled(net, photo)
     assert np.abs(expected - untiled(net, replace(photo, metadata=Metadata()))[0]).max() > 0.01
     steps = np.abs(tiled(retoucher, photo, 512) - expected)
@@ -164,7 +126,7 @@ def test_the_photo_returned_is_the_untiled_result_rounded_to_nearest(net, retouc
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("icc", [False, True])
 def test_pixels_whose_gate_is_0_are_bit_exact(retoucher, dtype, icc):
-    photo = photo_of(600, 601, dtype, metadata=Metadata(icc=wide_gamut() if icc else b""))
+    photo = photo_of(600, 601, dtype, metadata=Metadata(icc=WIDE["adobe gamma v2"] if icc else b""))
     done, _ = retoucher.retouch(photo)
     shut = retoucher.gate(photo) == 0
     assert 0.1 < shut.mean() < 0.9
@@ -294,10 +256,10 @@ def test_leaving_out_untouched_tiles_does_not_move_a_pixel(tmp_path, monkeypatch
     whole, edit = retoucher.retouch(photo)
     assert edit.levels == 3
     only = np.zeros((2100, 2060), np.float32)
-    only[1020:1028, 1020:1028] = 1  # where four tiles meet, at level 0 and at level 1
+    only[1018:1024, 1018:1024] = 1  # where four tiles meet, at level 0 and at level 1
     only[5:9, 2050:] = 1
     done, _ = retoucher.retouch(photo, only=only)
-    assert (done.pixels != photo.pixels).any(-1).sum() > 80
+    assert (done.pixels != photo.pixels).any(-1).sum() > 50
     assert np.array_equal(done.pixels[only > 0], whole.pixels[only > 0])
 
     calls = []
@@ -314,9 +276,25 @@ def test_leaving_out_untouched_tiles_does_not_move_a_pixel(tmp_path, monkeypatch
     assert len(calls) <= 3
 
 
+def test_a_gate_that_leans_over_a_tiles_border_is_followed(retoucher, monkeypatch):
+    def painted(thumbnail):
+        mask = np.zeros((thumbnail.shape[0] // 4, thumbnail.shape[1] // 4), np.float32)
+        mask[63, 63] = 1  # pixels 504 to 511; the gate is open four pixels farther
+        return Painted(thumbnail * np.float32(0.5), mask)
+
+    monkeypatch.setattr(retoucher._network, "paint", painted)
+    photo = photo_of(600, 600)
+    done, edit = retoucher.retouch(photo)
+    gate = retoucher.gate(photo)
+    assert (gate[:516, :516] > 0).sum() == (gate > 0).sum() == 16 * 16
+    assert edit.mask_fraction == (gate > 0).mean()
+    assert (done.pixels[512:514, 512:514] != photo.pixels[512:514, 512:514]).any()
+
+
 def test_alpha_and_metadata_pass_through_and_the_source_is_not_written_to(retoucher):
     alpha = np.full((300, 200), 77, np.uint8)
-    photo = photo_of(300, 200, alpha=alpha, metadata=Metadata(exif=b"II*\0", orientation=6))
+    metadata = Metadata(exif=b"II*\0", orientation=6, icc=WIDE["adobe gamma v2"])
+    photo = photo_of(300, 200, alpha=alpha, metadata=metadata)
     before = photo.pixels.copy()
     photo.pixels.setflags(write=False)
     done, _ = retoucher.retouch(photo)
@@ -324,6 +302,16 @@ def test_alpha_and_metadata_pass_through_and_the_source_is_not_written_to(retouc
     assert done.alpha is alpha
     assert done.metadata == photo.metadata
     assert done.warnings == ()
+
+
+def test_pixels_may_lie_in_memory_in_any_order(retoucher):
+    photo = photo_of(300, 200, metadata=Metadata(icc=WIDE["adobe gamma v2"]))
+    turned = np.ascontiguousarray(photo.pixels[::-1].swapaxes(0, 1)).swapaxes(0, 1)[::-1]
+    assert not turned.flags.c_contiguous
+    done, edit = retoucher.retouch(replace(photo, pixels=turned))
+    assert edit.changed_fraction > 0.1
+    steps = done.pixels.astype(int) - retoucher.retouch(photo)[0].pixels
+    assert np.abs(steps).max() <= 1
 
 
 def test_a_profile_that_cannot_be_used_is_told_on_the_photo(retoucher):
@@ -350,137 +338,3 @@ def test_bf16_convolutions_leave_16_bit_pixels_16_bit(retoucher, checkpoint):
     assert np.array_equal(done[shut], photo.pixels[shut])
     assert np.abs(done.astype(int) - exact).mean() < 65535 * 0.003
     assert np.unique(done[~shut] % 256).size == 256
-
-
-@pytest.mark.parametrize("size", [(15, 400), (400, 15), (1, 1)])
-def test_a_photo_under_16_px_is_refused(retoucher, size):
-    with pytest.raises(PhotoError, match=r"coat\.png: .* too few\. Both sides .* 16 pixels\."):
-        retoucher.retouch(photo_of(*size))
-
-
-def test_a_photo_that_does_not_fit_the_memory_allowed_is_refused(checkpoint):
-    retoucher = Retoucher(checkpoint, device="cpu", max_bytes=2**20)
-    with pytest.raises(PhotoError, match=r"GiB of memory, .* Raise --max-memory"):
-        retoucher.retouch(photo_of(300, 200))
-    with pytest.raises(PhotoError, match="--max-memory"):
-        retoucher.gate(photo_of(300, 200))
-
-
-@pytest.mark.parametrize("part", ["lrl.retouch_branch", "lrl.mask_branch", "refining"])
-def test_values_that_are_no_numbers_are_that_photos_error(tmp_path, part):
-    net = untrained()
-    with torch.no_grad():
-        for parameter in net.get_submodule(part).parameters():
-            parameter.fill_(float("nan"))
-    retoucher = Retoucher(save(net, tmp_path / "nan.safetensors"), device="cpu")
-    with pytest.raises(PhotoError, match=r"no numbers\. Use --precision float32"):
-        retoucher.retouch(photo_of(600, 500))
-
-
-def test_weights_with_too_few_refining_modules_are_told(tmp_path):
-    net = untrained(replace(CONFIG, refine_shared=False, levels=2))
-    retoucher = Retoucher(save(net, tmp_path / "paper.safetensors"), device="cpu")
-    assert retoucher.retouch(photo_of(64, 1030))[1].levels == 2
-    with pytest.raises(PhotoError, match=r"takes 3 refining modules, paper\.safetensors holds 2"):
-        retoucher.retouch(photo_of(64, 2050))
-
-
-@pytest.mark.parametrize("wanted", ["gpu", "cuda:", "cuda:x", "cuda:-1", "cpu:0", "auto:1", ""])
-def test_an_unknown_device_is_wrong_usage(wanted):
-    with pytest.raises(UsageError, match="unknown device"):
-        choose_device(wanted)
-
-
-@pytest.mark.parametrize("wanted", ["cuda", "cuda:0"])
-def test_asking_for_cuda_without_one_fails_with_exit_6(monkeypatch, checkpoint, wanted):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    with pytest.raises(DeviceError, match="Use --device cpu") as error:
-        Retoucher(checkpoint, device=wanted)
-    assert error.value.exit_code == 6
-
-
-def test_a_cuda_device_beyond_the_last_is_told(monkeypatch):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    assert choose_device("auto") == torch.device("cuda", 0)
-    assert choose_device("cuda:1") == torch.device("cuda", 1)
-    with pytest.raises(DeviceError, match="cuda:0 to cuda:1"):
-        choose_device("cuda:2")
-
-
-def test_auto_takes_the_cpu_where_there_is_no_cuda(monkeypatch, checkpoint):
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    retoucher = Retoucher(checkpoint)
-    assert retoucher.device == torch.device("cpu")
-    assert retoucher.precision == "float32"
-
-
-def test_precisions_the_device_cannot_do_are_wrong_usage(checkpoint):
-    with pytest.raises(UsageError, match="fp16 needs a CUDA device"):
-        Retoucher(checkpoint, device="cpu", precision="fp16")
-    with pytest.raises(UsageError, match="unknown precision"):
-        Retoucher(checkpoint, device="cpu", precision="half")
-
-
-def test_running_out_of_device_memory_stops_the_run_with_exit_6(retoucher, monkeypatch):
-    def full(level, layer, high_freq):
-        raise torch.OutOfMemoryError("CUDA out of memory")
-
-    monkeypatch.setattr(retoucher._network, "refine", full)
-    with pytest.raises(DeviceError, match="out of memory") as error:
-        retoucher.retouch(photo_of(300, 200))
-    assert error.value.exit_code == 6
-
-
-def test_a_crew_keeps_the_order_raises_the_first_error_and_leaves_torchs_threads_alone():
-    allowed = torch.get_num_threads()
-    crew = Crew()
-    assert torch.get_num_threads() == allowed
-    assert crew.each(lambda n: n * n, range(20)) == [n * n for n in range(20)]
-    assert set(crew.each(lambda _: torch.get_num_threads(), range(20))) == {1}
-
-    def fails_from_three(n):
-        if n >= 3:
-            raise ValueError(n)
-
-    with pytest.raises(ValueError, match="^3$"):
-        crew.each(fails_from_three, range(20))
-
-
-MEASURED = """
-import resource, sys
-from pathlib import Path
-import numpy as np
-from abpn_cli.engine import Retoucher
-from abpn_cli.photo import Photo
-retoucher = Retoucher(Path(sys.argv[1]), device="cpu")
-ramp = np.add.outer(np.arange(4000), np.arange(6000)) // 40
-photo = Photo(np.stack([ramp, ramp + 20, ramp + 40], 2).astype(np.uint8))
-del ramp
-floor = Path("/proc/self/clear_refs")
-floor.write_text("5")  # the peak so far was the making of the photo
-_, edit = retoucher.retouch(photo)
-status = Path("/proc/self/status").read_text()
-print(int(status.split("VmHWM:")[1].split()[0]) * 1024)
-print(retoucher.peak_bytes(photo))
-print(edit.mask_fraction)
-"""
-
-
-@pytest.mark.slow
-@pytest.mark.skipif(sys.platform != "linux", reason="reads the peak from /proc")
-def test_24_megapixels_stay_within_the_estimate_and_under_2_gib(tmp_path):
-    net = untrained(replace(CONFIG, width=0.5, gate_low=0.01, gate_high=0.02))
-    path = save(net, tmp_path / "half.safetensors")
-    command = [sys.executable, "-c", MEASURED, str(path)]
-    printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    peak, estimate, mask_fraction = int(printed[0]), int(printed[1]), float(printed[2])
-    assert mask_fraction > 0.9
-    assert peak < estimate < 2 * 2**30
-
-
-def wide_gamut():
-    """An Adobe RGB-like profile: gamma 2.2 and wider primaries."""
-    from test_colour import WIDE
-
-    return WIDE["adobe gamma v2"]

@@ -58,7 +58,7 @@ def test_a_grey_profile_does_not_go_onto_rgb(tmp_path: Path) -> None:
     )
     photo = decode(path)
     assert photo.metadata.icc == b""
-    assert "grey" in photo.warnings[0]
+    assert "GRAY" in photo.warnings[0]
 
 
 def test_a_palette_is_expanded(tmp_path: Path) -> None:

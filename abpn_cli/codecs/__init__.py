@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,11 +13,11 @@ from ..errors import PhotoError
 from ..metadata import upright
 from ..photo import FormatName, Photo, turn_upright
 from . import jpeg, png, tiff
-from .files import TEMP_SUFFIX, read_bytes, write_atomic
+from .files import TEMP_SUFFIX, opened, write_atomic
 from .formats import MAX_PIXELS, EncodeOptions, Header
 from .masks import grey_of, write_mask, write_overlay
 from .pool import DecodePool
-from .sniff import PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, sniff
+from .sniff import HEAD_BYTES, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, sniff
 
 __all__ = [
     "MAX_PIXELS",
@@ -42,9 +43,10 @@ _DECODERS = {"jpeg": jpeg.decode, "png": png.decode, "tiff": tiff.decode}
 
 
 def probe(path: Path) -> Header:
-    """Read a photo's header. Raises PhotoError where it is no photo that abpn reads."""
-    data = read_bytes(path)
-    return _HEADERS[_readable_kind(data, path)](data, path)
+    """Read a photo's header; raise PhotoError where it is no photo that abpn reads."""
+    with opened(path) as file:
+        kind = _readable_kind(file, path)
+        return _HEADERS[kind](file, path)
 
 
 def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
@@ -53,17 +55,21 @@ def decode(path: Path, max_pixels: int = MAX_PIXELS) -> Photo:
     max_pixels: a larger photo is refused before it is decoded.
     Raises PhotoError for what cannot be read, is damaged, or is not RGB, grey or palette.
     """
-    data = read_bytes(path)
-    kind = _readable_kind(data, path)
-    height, width = _HEADERS[kind](data, path).size
+    with opened(path) as file:
+        kind = _readable_kind(file, path)
+        height, width = _HEADERS[kind](file, path).size
+        file.seek(0)
+        data = file.read()
     if height * width > max_pixels:
         fault = f"{width} x {height} is more than {max_pixels / 1e6:.0f} megapixels"
         raise PhotoError(path, fault, "Scale it down first.")
     return _DECODERS[kind](data, path)
 
 
-def _readable_kind(data: bytes, path: Path) -> str:
-    kind = kind_of(data[:64], str(path))
+def _readable_kind(file: BinaryIO, path: Path) -> str:
+    """Tell the kind of an open file, which stays at its beginning."""
+    kind = kind_of(file.read(HEAD_BYTES), str(path))
+    file.seek(0)
     if kind is None:
         raise PhotoError(path, "it is not a photo", "Give a JPEG, PNG or TIFF.")
     if kind not in _DECODERS:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import errno
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from ..errors import PhotoError, TargetError
 
@@ -32,23 +34,25 @@ _WRITE_FAULTS = {
 }
 
 
-def read_bytes(path: Path) -> bytes:
-    """Read a source whole.
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """Open a source to be read.
 
-    The bytes are read here because decoders that open files themselves crash on names that are
-    not UTF-8 and hang on pipes. Raises PhotoError where it is no regular file, cannot be read, or
-    is empty.
+    Decoders get the open file or its bytes, never the path: opening files themselves they crash
+    on names that are not UTF-8 and hang on pipes. Raises PhotoError where it is no regular file,
+    cannot be read, or is empty.
     """
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
             raise PhotoError(path, "it is not a regular file", "Give a photo.")
-        data = path.read_bytes()
+        if not found.st_size:
+            raise PhotoError(path, "the file is empty", "Restore it from the card or a backup.")
+        with path.open("rb") as file:
+            yield file
     except OSError as error:
-        words = (f"it cannot be read ({error.strerror})", "Check the file and its disk.")
+        words = (f"it cannot be read ({error.strerror or error})", "Check the file and its disk.")
         raise PhotoError(path, *_READ_FAULTS.get(error.errno or 0, words)) from error
-    if not data:
-        raise PhotoError(path, "the file is empty", "Restore it from the card or a backup.")
-    return data
 
 
 def write_atomic(target: Path, write: Callable[[Path], None]) -> None:

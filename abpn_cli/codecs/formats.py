@@ -14,6 +14,7 @@ Values = NDArray[Any]  # uint8 or uint16, any shape
 
 SOFTWARE = f"abpn {__version__}"
 MAX_PIXELS = 250_000_000  # more is an attack or a mosaic; both would fill the memory
+_BAND_ROWS = 128
 RESTORE = "Restore it from the card or a backup."
 
 
@@ -53,7 +54,11 @@ def to_8_bit(pixels: Values) -> NDArray[np.uint8]:
     if pixels.dtype == np.uint8:
         return pixels
     table = ((np.arange(65536, dtype=np.uint32) + 128) // 257).astype(np.uint8)
-    return table[pixels]
+    narrow = np.empty(pixels.shape, np.uint8)
+    for start in range(0, len(pixels), _BAND_ROWS):  # looking up takes 8 bytes a value
+        rows = slice(start, start + _BAND_ROWS)
+        narrow[rows] = table[pixels[rows]]
+    return narrow
 
 
 def to_16_bit(pixels: Values) -> NDArray[np.uint16]:

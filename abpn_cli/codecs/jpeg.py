@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import imagecodecs
@@ -17,25 +18,29 @@ import simplejpeg  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from ..errors import PhotoError
-from ..metadata import BrokenExif, checked, edited, exif, jpeg_carrier
+from ..metadata import BrokenExif, checked, edited, exif, jpeg_carrier, orientation_of
 from ..metadata.jpeg_carrier import Frame, Segment
 from ..photo import Metadata, Photo
 from .formats import RESTORE, SOFTWARE, Encoded, EncodeOptions, Header, to_8_bit
 
 THUMBNAIL_SIDE_PX = 160  # Exif 2.32, section 4.5.3 (JEITA DCF: 160 x 120)
 MAX_SIDE_PX = 65500  # libjpeg's limit
+_HEADER_BYTES = 1 << 18  # read first; nearly always enough
 _BASELINE, _EXTENDED, _PROGRESSIVE = 0xC0, 0xC1, 0xC2
 _DECODED = (_BASELINE, _EXTENDED, _PROGRESSIVE, 0xC9, 0xCA)  # the last two: arithmetic coding
 _DQT, _DHT, _DAC = 0xDB, 0xC4, 0xCC
 
 
-def header(data: bytes, source: Path) -> Header:
+def header(file: BinaryIO, source: Path) -> Header:
     """Read a JPEG's header. Raises PhotoError."""
-    segments, _ = jpeg_carrier.split(data)
+    data = file.read(_HEADER_BYTES)
+    segments, scan = jpeg_carrier.split(data)
+    if scan < 0:  # large previews and profiles come first
+        segments, _ = jpeg_carrier.split(data + file.read())
     frame = _frame(segments, source)
-    metadata, _ = checked(jpeg_carrier.read(segments)[0], None, grey=frame.components == 1)
+    turn = orientation_of(jpeg_carrier.read(segments)[0].exif)
     size = (frame.height, frame.width)
-    return Header("jpeg", size, frame.bits, frame.components, metadata.orientation)
+    return Header("jpeg", size, frame.bits, frame.components, turn)
 
 
 def _frame(segments: list[Segment], source: Path) -> Frame:
@@ -61,7 +66,7 @@ def decode(data: bytes, source: Path) -> Photo:
         raise PhotoError(source, "the file is cut short", RESTORE)
     pixels, notes = _pixels(data, segments, scan, frame, source)
     metadata, lost = jpeg_carrier.read(segments)
-    metadata, broken = checked(metadata, jpeg_carrier.density(segments), grey=frame.components == 1)
+    metadata, broken = checked(metadata, jpeg_carrier.density(segments))
     warnings = (*notes, *lost, *broken)
     return Photo(pixels, metadata, format="jpeg", source=source, warnings=warnings)
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import struct
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
 
 from ..errors import PhotoError
-from ..metadata import BrokenExif, checked, edited, exif, png_carrier, with_one_packet
+from ..metadata import (
+    BrokenExif,
+    checked,
+    edited,
+    exif,
+    orientation_of,
+    png_carrier,
+    with_one_packet,
+)
 from ..metadata.png_carrier import BrokenPng, Chunk
 from ..photo import Photo
 from .formats import RESTORE, SOFTWARE, Encoded, Header, Values, as_rgb
@@ -20,19 +29,15 @@ _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
 _COMPRESSION = 1  # zlib level; higher ones cost seconds and save a few per cent
 
 
-def header(data: bytes, source: Path) -> Header:
-    """Read a PNG's header. Raises PhotoError where the file is cut short or damaged."""
-    chunks, _ = _split(data, source)
-    width, height, bits, kind = _first(chunks, source)
-    metadata, _ = checked(png_carrier.read(chunks)[0], None, grey=kind in (_GREY, _GREY_ALPHA))
-    return Header("png", (height, width), bits, _CHANNELS[kind], metadata.orientation)
-
-
-def _split(data: bytes, source: Path) -> tuple[list[Chunk], list[str]]:
+def header(file: BinaryIO, source: Path) -> Header:
+    """Read a PNG's header. Raises PhotoError where the file is cut short."""
     try:
-        return png_carrier.split(data)
+        chunks = png_carrier.skim(file)
     except BrokenPng as error:
         raise PhotoError(source, str(error), RESTORE) from error
+    width, height, bits, kind = _first(chunks, source)
+    turn = orientation_of(png_carrier.read(chunks)[0].exif)
+    return Header("png", (height, width), bits, _CHANNELS[kind], turn)
 
 
 def _first(chunks: list[Chunk], source: Path) -> tuple[int, int, int, int]:
@@ -45,7 +50,10 @@ def _first(chunks: list[Chunk], source: Path) -> tuple[int, int, int, int]:
 
 def decode(data: bytes, source: Path) -> Photo:
     """Decode a PNG of 8 or 16 bits; grey and palette become RGB. Raises PhotoError."""
-    chunks, damaged = _split(data, source)
+    try:
+        chunks, damaged = png_carrier.split(data)
+    except BrokenPng as error:
+        raise PhotoError(source, str(error), RESTORE) from error
     _, _, bits, kind = _first(chunks, source)
     stored = np.frombuffer(png_carrier.pixels_only(chunks), np.uint8)
     try:
@@ -60,8 +68,7 @@ def decode(data: bytes, source: Path) -> Photo:
     if kind == _GREY and len(see_through) >= 2:
         alpha = _grey_alpha(values, bits, see_through)
     metadata, lost = png_carrier.read(chunks)
-    grey = kind in (_GREY, _GREY_ALPHA)
-    metadata, broken = checked(metadata, png_carrier.density(chunks), grey=grey)
+    metadata, broken = checked(metadata, png_carrier.density(chunks))
     warnings = (*damaged, *lost, *broken)
     return Photo(rgb, metadata, alpha, format="png", source=source, warnings=warnings)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pickle
 import queue
@@ -74,6 +75,9 @@ class DecodePool:
             for child in self._children:
                 child.stop()
             self._children.clear()
+        with contextlib.suppress(queue.Empty):
+            while (idle := self._idle.get_nowait()) is not None:
+                idle.end()
         self._idle.put(None)
 
     def pids(self) -> list[int]:
@@ -89,11 +93,8 @@ class DecodePool:
         process died or took too long: it is then replaced.
         """
         child = self._idle.get()
-        if child is not None and not child.alive():  # it died between two photos: neither of them is to blame
+        if child is not None and not child.alive():  # it died between photos: none is to blame
             child = self._replacement(child)
-        return self._decode(child, path)
-
-    def _decode(self, child: _Child | None, path: Path) -> Photo:
         if child is None:
             self._idle.put(None)  # for the next one who asks
             raise RuntimeError("the pool is closed")
@@ -107,6 +108,7 @@ class DecodePool:
             raise
         finally:
             # not healthy: dead, hung, or left in mid-answer by an interrupt
+            healthy = healthy and not self._closed
             self._idle.put(child if healthy else self._replacement(child))
 
     def _replacement(self, child: _Child) -> _Child | None:

@@ -16,7 +16,7 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
     [".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".tif", ".tiff", ".heic", ".heif", ".hif"]
 )
 
-_HEAD_BYTES = 64
+HEAD_BYTES = 64
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -50,7 +50,7 @@ def sniff(path: Path) -> str | None:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe would wait for ever
             return None
         with path.open("rb") as file:
-            head = file.read(_HEAD_BYTES)
+            head = file.read(HEAD_BYTES)
     except (OSError, ValueError):  # ValueError: a zero byte in the name
         return None
     return kind_of(head, os.fspath(path))

@@ -12,7 +12,7 @@ import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, BinaryIO, Literal
 
 import numpy as np
 import tifffile
@@ -33,6 +33,7 @@ _JPEG_COMPRESSIONS = (6, 7)
 _NOT_A_PHOTO = 1 | 4  # NewSubfileType: reduced copy, transparency mask
 _ALPHA_IS: dict[int, AlphaIs] = {1: "associated", 2: "straight"}
 _EXTRA_SAMPLE = {"straight": 2, "associated": 1, "other": 0}
+_ORIENTATION = 274
 _STRIP_ROWS = 64
 _WORKERS = 2
 # tifffile writes no Exif and GPS pointers; these stand in for them and are renamed afterwards
@@ -62,19 +63,18 @@ def _words(error: BaseException) -> str:
     return " ".join(str(error).split())[:120].rstrip(".") or type(error).__name__
 
 
-def header(data: bytes, source: Path) -> Header:
+def header(file: BinaryIO, source: Path) -> Header:
     """Read the header of a TIFF's photo. Raises PhotoError."""
-    with _faults_of(source), tifffile.TiffFile(io.BytesIO(data)) as tiff:
+    with _faults_of(source), tifffile.TiffFile(file) as tiff:
         page, _ = _photo_page(tiff)
-        bits = page.bitspersample
-        size = (page.imagelength, page.imagewidth)
-        channels = page.samplesperpixel
-        offset = page.offset
-    try:
-        metadata, _ = checked(tiff_carrier.read(data, offset), None, grey=False)
-    except BrokenExif:
-        metadata = Metadata()
-    return Header("tiff", size, bits, channels, metadata.orientation)
+        turn = page.tags.valueof(_ORIENTATION, 1)
+        return Header(
+            "tiff",
+            (page.imagelength, page.imagewidth),
+            page.bitspersample,
+            page.samplesperpixel,
+            int(turn) if turn in range(1, 9) else 1,
+        )
 
 
 def _photo_page(tiff: tifffile.TiffFile) -> tuple[Any, int]:
@@ -105,11 +105,10 @@ def decode(data: bytes, source: Path) -> Photo:
         _check_whole(page, len(data), source)
         stored = page.asarray(maxworkers=1)
         rgb, alpha, alpha_is = _channels(page, stored, source)
-        grey = page.photometric in (_MINISWHITE, _MINISBLACK)
         offset = page.offset
     notes = [f"It has {pages} pages: only the photo was taken."] if pages > 1 else []
     try:
-        metadata, lost = checked(tiff_carrier.read(data, offset), None, grey=grey)
+        metadata, lost = checked(tiff_carrier.read(data, offset), None)
     except BrokenExif:
         metadata, lost = Metadata(), ["Its metadata is damaged and was left out."]
     return Photo(

@@ -94,7 +94,7 @@ class Retoucher:
         return self._gate(photo, painted).whole()
 
     def peak_bytes(self, photo: Photo, masks: int = 0) -> int:
-        """Most memory that a photo takes with so many user's masks, program and network included."""
+        """Most memory that a photo takes, program, network and so many user's masks included."""
         return peak_bytes(
             photo,
             self._outlook(photo).thumbnail,

@@ -14,19 +14,24 @@ __all__ = [
     "Resolution",
     "checked",
     "edited",
+    "orientation_of",
     "upright",
     "with_one_packet",
 ]
 
 
-def checked(
-    metadata: Metadata, resolution: Resolution | None, *, grey: bool
-) -> tuple[Metadata, list[str]]:
+def orientation_of(block: bytes) -> int:
+    """Return the orientation 1..8 in an EXIF block, 1 where it is empty, damaged or silent."""
+    try:
+        return exif.orientation(block) if block else 1
+    except BrokenExif:
+        return 1
+
+
+def checked(metadata: Metadata, resolution: Resolution | None) -> tuple[Metadata, list[str]]:
     """Finish metadata as a carrier read it: what is broken goes, orientation is looked up.
 
     resolution: what the file says outside its EXIF; taken where the EXIF says nothing.
-    grey:       the stored pixels had one channel, so a profile of theirs is not worth a warning
-                of being broken, but cannot stay on RGB either.
     Returns the metadata and what was left out, one sentence each.
     """
     left_out = []
@@ -41,8 +46,7 @@ def checked(
         metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, resolution))
     fault = icc.fault(metadata.icc) if metadata.icc else ""
     if fault:
-        kind = "The ICC profile of grey pixels" if grey else "Its ICC profile"
-        left_out.append(f"{kind} {fault}; it was left out.")
+        left_out.append(f"Its ICC profile {fault}; it was left out.")
         metadata = replace(metadata, icc=b"")
     return metadata, left_out
 

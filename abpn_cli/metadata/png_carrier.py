@@ -6,7 +6,8 @@ import re
 import struct
 import zlib
 from collections.abc import Iterable
-from typing import NamedTuple
+from io import SEEK_CUR
+from typing import BinaryIO, NamedTuple
 
 from ..photo import Metadata
 from . import photoshop
@@ -59,6 +60,30 @@ def split(data: bytes) -> tuple[list[Chunk], list[str]]:
     if chunks[0].type != b"IHDR" or len(chunks[0].data) != 13:
         raise BrokenPng("the file has no PNG header")
     return chunks, left_out
+
+
+def skim(file: BinaryIO) -> list[Chunk]:
+    """Read the chunks of a PNG but its pixels', check sums untested.
+
+    Raises BrokenPng where it is cut short or does not begin as a PNG does.
+    """
+    chunks: list[Chunk] = []
+    file.seek(len(SIGNATURE))
+    while not chunks or chunks[-1].type != b"IEND":
+        head = file.read(8)
+        if len(head) < 8:
+            raise BrokenPng("the file is cut short")
+        size, kind = struct.unpack(">I4s", head)
+        if kind == b"IDAT" or size > _MAX_INFLATED:
+            file.seek(size + 4, SEEK_CUR)
+            continue
+        body = file.read(size)
+        if len(body) < size or len(file.read(4)) < 4:
+            raise BrokenPng("the file is cut short")
+        chunks.append(Chunk(kind, body, b""))
+    if chunks[0].type != b"IHDR" or len(chunks[0].data) != 13:
+        raise BrokenPng("the file has no PNG header")
+    return chunks
 
 
 def pixels_only(chunks: list[Chunk]) -> bytes:

@@ -80,7 +80,7 @@ class Recipe:
 
     nothing: float = 0.15
     real: float = 0.35
-    smooth: float = 0.05
+    smooth: float = 0.10
     on_smooth: float = 0.5
     strength: tuple[float, float] = (0.7, 0.9)
     coarse: tuple[float, float] = (11.0, 17.0)

@@ -262,9 +262,13 @@ def _adam_tensors(prefix: str, adam: torch.optim.Adam) -> dict[str, Tensor]:
 
 
 def _load_adam(adam: torch.optim.Adam, tensors: Mapping[str, Tensor]) -> None:
+    parameters = [p for group in adam.param_groups for p in group["params"]]
     state: dict[int, dict[str, Any]] = {}
     for name, tensor in tensors.items():
         index, key = name.split(".")
+        if tensor.dim() == 4:
+            # Files hold NCHW; the fused kernel walks moments and weights by raw memory order.
+            tensor = torch.empty_like(parameters[int(index)]).copy_(tensor)
         state.setdefault(int(index), {})[key] = tensor
     adam.load_state_dict({"state": state, "param_groups": adam.state_dict()["param_groups"]})
 
