@@ -15,9 +15,9 @@ FormatName = Literal["jpeg", "png", "tiff"]
 
 @dataclass(frozen=True)
 class Metadata:
-    """What a file says about its photo, as the bytes it holds; empty where it says nothing.
+    r"""What a file says about its photo, as the bytes it holds; empty where it says nothing.
 
-    exif:        a TIFF-structured block (``II*\\0…`` or ``MM\\0*…``), no ``Exif\\0\\0`` prefix,
+    exif:        a TIFF-structured block (``II*\0…`` or ``MM\0*…``), no ``Exif\0\0`` prefix,
                  with the Exif, GPS and Interop directories inside it.
     xmp:         the XMP packet, extended XMP not included.
     extended_xmp: the reassembled extended XMP packet of a JPEG.

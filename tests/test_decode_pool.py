@@ -3,9 +3,11 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import struct
 import sys
 import threading
 import time
+import zlib
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -71,6 +73,29 @@ def test_a_bad_photo_is_its_own_error_and_the_process_goes_on(
             pool.decode(tmp_path / "missing.jpg")
         assert pool.decode(photos[0]).pixels.shape == (121, 163, 3)
         assert pool.pids() == before
+
+
+def test_what_a_decoder_writes_goes_into_the_error_and_not_to_stderr(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    rows = pattern(20, 30)
+    whole = zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))
+    stream = whole[:-1] + bytes([whole[-1] ^ 1])  # libpng grumbles about the check sum inside
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        check = zlib.crc32(kind + data)
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
+
+    head = struct.pack(">IIBBBBB", 30, 20, 8, 2, 0, 0, 0)
+    path = tmp_path / "a.png"
+    parts = [chunk(b"IHDR", head), chunk(b"IDAT", stream), chunk(b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
+    with DecodePool(1) as pool:
+        with pytest.raises(PhotoError, match=r"a\.png: .*\(libpng error.*\)\. Restore"):
+            pool.decode(path)
+        path.write_bytes(path.read_bytes().replace(chunk(b"IDAT", stream), chunk(b"IDAT", whole)))
+        assert pool.decode(path).warnings == ()
+    assert capfd.readouterr().err == ""
 
 
 def test_the_pixel_limit_reaches_the_processes(photos: list[Path]) -> None:

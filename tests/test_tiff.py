@@ -45,6 +45,29 @@ def test_every_layout_gives_the_stored_pixels(
     assert photo.warnings == ()
 
 
+@pytest.mark.parametrize("quality", [75, 95])
+def test_jpeg_inside_a_tiff_gives_the_pixels_of_pillow(tmp_path: Path, quality: int) -> None:
+    pixels = pattern(128, 96)
+    image = Image.fromarray(pixels)
+    image.save(tmp_path / "a.tif", compression="jpeg", quality=quality)
+    photo = decode(tmp_path / "a.tif")
+    with Image.open(tmp_path / "a.tif") as opened:
+        expected = np.asarray(opened.convert("RGB")).astype(int)
+    assert np.abs(photo.pixels - expected).mean() < 1
+    assert np.abs(photo.pixels - pixels.astype(int)).mean() < 8
+
+
+def test_tags_of_a_big_tiff_are_carried_into_a_classic_one(tmp_path: Path) -> None:
+    tags = [(271, 2, 0, "Maker of cameras", True), (274, 3, 1, 8, True)]
+    path = write_tiff(tmp_path / "a.tif", RGB, srgb_profile(), bigtiff=True, extratags=tags)
+    photo = decode(path)
+    assert (photo.metadata.orientation, photo.metadata.icc) == (8, srgb_profile())
+    encode(photo, tmp_path / "b.tif", "tiff", EncodeOptions())
+    with Image.open(tmp_path / "b.tif") as image:
+        assert image.tag_v2[271] == "Maker of cameras"
+        assert image.tag_v2[274] == 8
+
+
 def test_grey_is_replicated_and_white_is_zero_inverted(tmp_path: Path) -> None:
     grey = RGB[..., 0]
     for photometric, expected in (("minisblack", grey), ("miniswhite", 65535 - grey)):

@@ -11,6 +11,7 @@ from ..errors import NoPhotoError, UsageError, shown
 
 SIDECAR_SUFFIXES = (".xmp", ".XMP")
 NAME_BYTES = 255  # longest file name that common file systems take
+PHOTO_KINDS = frozenset(["jpeg", "png", "tiff", "raw", "heic"])  # a shoot's; a GIF is none
 MASK_ENDING = "_mask"  # NAME_mask.png and NAME_mask.jpg are what `abpn mask` writes
 
 
@@ -32,7 +33,7 @@ def find_sources(
 ) -> list[Source]:
     """Find the photos under the paths, in the order given, each folder sorted by name.
 
-    A file is a photo by its content, or, so that a damaged one is reported and not passed by, by
+    A file is a photo by its content (PHOTO_KINDS), or, so that a damaged one is reported and not passed by, by
     its suffix; a file named by the user is one in any case. Hidden files and folders are left
     alone, links to folders are not followed, and a file met twice counts once.
 
@@ -50,7 +51,8 @@ def find_sources(
     for path in given:
         for file, relative in _files(path):
             kind = sniff(file)
-            if kind or file == path or file.suffix.lower() in suffixes:
+            known = kind in PHOTO_KINDS or file.suffix.lower() in suffixes
+            if known or file == path:
                 found.setdefault(file.absolute(), Source(file, relative, kind or ""))
     if not found:
         places = ", ".join(shown(path) for path in given)

@@ -181,6 +181,11 @@ class _Child:
             raise PhotoError(
                 path, self._last_words(), "Save it anew with another program."
             ) from error
+        except PhotoError as error:
+            words = self._take_words()
+            if not words:
+                raise
+            raise PhotoError(path, f"{error.fault} ({words})", error.remedy) from error
         words = self._take_words()
         return with_warnings(photo, f"Its decoder says: {words}") if words else photo
 

@@ -85,21 +85,14 @@ def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision:
 def _judge_painted(
     file: Path, photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None], count: int
 ) -> Scores:
-    import torch
-
-    from ..nets.abpn import Abpn
     from ..training.session import PhotoSet, judge_held_out, photos_under, read_list
-    from ..weights import load
 
     cloth_list, nothing_list = lists
     cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
     nothing = read_list(photos, nothing_list) if nothing_list else []
     if not cloth:
         raise NoPhotoError(f"No photo under {photos}. Check --photos.")
-    net = load(file, torch.device("cpu")).net
-    if not isinstance(net, Abpn):
-        raise UsageError(f"{file}: is not an ABPN. Give weights of a retouching task.")
-    return judge_held_out(net, PhotoSet(photos, cloth, nothing, masks), count)
+    return judge_held_out(file, PhotoSet(photos, cloth, nothing, masks), count)
 
 
 def _pair_table(rows: Sequence[Row]) -> str:

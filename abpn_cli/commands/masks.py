@@ -34,14 +34,14 @@ def is_grey_png(path: Path) -> bool:
 
 def mask_8bit(gate: NDArray[np.float32]) -> Mask8:
     """Round a gate, (H, W) in [0, 1], to 0..255; 0 stays for pixels that are left alone."""
-    rounded = np.rint(gate * np.float32(255)).astype(np.uint8)
+    rounded: Mask8 = np.rint(gate * np.float32(255)).astype(np.uint8)
     rounded[(rounded == 0) & (gate > 0)] = 1
     return rounded
 
 
 def binary_mask(gate: NDArray[np.float32]) -> Mask8:
     """Return 255 where the gate is above 0, else 0."""
-    return np.where(gate > 0, np.uint8(255), np.uint8(0))
+    return np.multiply(gate > 0, 255, dtype=np.uint8)
 
 
 def kept_mask(gate: NDArray[np.float32], orientation: int, upright: bool) -> Mask8:

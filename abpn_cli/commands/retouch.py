@@ -21,6 +21,13 @@ if TYPE_CHECKING:
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
 
+NAMES: dict[Format, FormatName | None] = {
+    Format.SAME: None,  # by source
+    Format.JPEG: "jpeg",
+    Format.PNG: "png",
+    Format.TIFF: "tiff",
+}
+
 
 def retouch(
     paths: options.Photos,
@@ -132,9 +139,7 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
     from .masks import is_grey_png, known_bits
 
     def format_of(source: Source) -> FormatName:
-        if asked.format is Format.SAME:
-            return same_format(source, known_bits)
-        return asked.format.value
+        return NAMES[asked.format] or same_format(source, known_bits)
 
     found = find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES)
     refuse_out(paths, out)

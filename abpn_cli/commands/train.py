@@ -5,7 +5,6 @@ from __future__ import annotations
 import shlex
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -18,7 +17,6 @@ from . import options
 if TYPE_CHECKING:
     import torch
 
-    from ..nets.abpn import AbpnConfig
     from ..training.losses import PerceptualLoss
     from ..training.session import Data, PhotoSet
 
@@ -97,7 +95,7 @@ def train(
     """
     from ..report.training import training_log
     from ..training.losses import LossWeights
-    from ..training.session import PRESETS, Run, start_from
+    from ..training.session import Run, config_of, levels_of, start_from
     from ..training.session import train as run_training
     from ..training.train import Settings, Trainer, join_group
 
@@ -105,12 +103,12 @@ def train(
     options.check_range("--drop-at", drop_at, 0, 1)
     for option, count in (("--epochs", epochs), ("--batch", batch), ("--every", every)):
         options.check_range(option, count, 1, 1e9)
-    config = replace(
-        PRESETS[preset.value], width=width, style="face" if task == "face" else "cloth"
-    )
+    config = config_of(preset.value, width, task)
     where = join_group() or training_device(device)
     tell = teller()
-    data = data_of(pairs, photos, masks, (list_, nothing, held_out), config, batch, seed, tell)
+    data = data_of(
+        pairs, photos, masks, (list_, nothing, held_out), levels_of(config), batch, seed, tell
+    )
     backbone = perceptual_of(vgg16, perceptual_weight, tell)
     settings = Settings(
         steps=steps or epochs * max(1, data.photos // batch),
@@ -160,7 +158,7 @@ def data_of(
     photos: Path | None,
     masks: Path | None,
     lists: tuple[Path | None, Path | None, Path | None],
-    config: AbpnConfig,
+    levels: tuple[int, ...],
     batch: int,
     seed: int,
     tell: Callable[[str], None],
@@ -181,11 +179,11 @@ def data_of(
         matched = match_pairs(*pairs)
         for problem in matched.problems:
             tell(f"left out: {problem}")
-        return studio_data(matched, config, batch, seed)
+        return studio_data(matched, levels, batch, seed)
     assert photos is not None
     check_folder("--photos", photos)
     train, held_out = photo_sets(photos, masks, lists)
-    return photo_data(train, held_out, config, batch, seed)
+    return photo_data(train, held_out, levels, batch, seed)
 
 
 def photo_sets(

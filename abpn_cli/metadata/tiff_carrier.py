@@ -40,7 +40,7 @@ _POINTERS = frozenset({EXIF_IFD, GPS_IFD, INTEROP_IFD})
 NOT_CARRIED = (
     STRUCTURAL | _POINTERS | {XMP, IPTC, PHOTOSHOP, ICC, _PHOTOSHOP_LAYERS, _PRINT_IM, *_DNG}
 )
-_MAX_MAKER_NOTE_OFFSET = 65536  # farther than this, keeping it in its place costs too many zeros
+_MAX_MAKER_NOTE_OFFSET = 16384  # farther than this, keeping it in its place costs too many zeros
 
 
 def read(data: bytes, directory: int) -> Metadata:

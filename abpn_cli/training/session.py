@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 
-from ..errors import NoPhotoError, UsageError, shown
+from ..errors import NoPhotoError, UsageError, WeightsError, shown
 from ..nets.abpn import Abpn, AbpnConfig
 from ..weights import Header, load, save, write_card
 from .pairs import (
@@ -87,6 +87,11 @@ def read_list(root: Path, file: Path) -> list[Path]:
     return paths
 
 
+def config_of(preset: str, width: float, task: str) -> AbpnConfig:
+    """The network of a run: a row of PRESETS at a width; a face task starts at face's j."""
+    return replace(PRESETS[preset], width=width, style="face" if task == "face" else "cloth")
+
+
 def photos_under(root: Path) -> list[Path]:
     """Every photo under a folder, sorted."""
     return [path for path in sorted(root.rglob("*")) if is_photo(path)]
@@ -119,8 +124,15 @@ def held_out_batches(photos: PhotoSet, recipe: Recipe, count: int, seed: int) ->
     return batches
 
 
-def judge_held_out(net: Abpn, photos: PhotoSet, count: int) -> Scores:
-    """Score a network on `count` batches of painted creases and, where there are, idle photos."""
+def judge_held_out(file: Path, photos: PhotoSet, count: int) -> Scores:
+    """Score weights on `count` batches of painted creases and, where there are, idle photos.
+
+    Raises:
+        WeightsError: missing, damaged or of another network.
+    """
+    net = load(file, torch.device("cpu")).net
+    if not isinstance(net, Abpn):
+        raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
     painted = score(net, held_out_batches(photos, PAINTED, count, seed=1))
     if not photos.nothing:
         return painted
@@ -129,7 +141,7 @@ def judge_held_out(net: Abpn, photos: PhotoSet, count: int) -> Scores:
 
 
 def photo_data(
-    train: PhotoSet, held_out: PhotoSet, config: AbpnConfig, batch: int, seed: int
+    train: PhotoSet, held_out: PhotoSet, levels: Sequence[int], batch: int, seed: int
 ) -> Data:
     """Data made on the fly from photos.
 
@@ -144,7 +156,7 @@ def photo_data(
         creases.append(Transplant(bank))
     recipe = Recipe()
     source = SynthesisedPairs(
-        train.cloth, train.nothing, train.labels, creases, recipe, batch, seed, levels_of(config)
+        train.cloth, train.nothing, train.labels, creases, recipe, batch, seed, levels
     )
     about = {
         "photos": len(train.cloth),
@@ -157,7 +169,7 @@ def photo_data(
     return Data(source, lambda: held_out_batches(held_out, PAINTED, 6, 1), len(train.cloth), about)
 
 
-def studio_data(matched: Matched, config: AbpnConfig, batch: int, seed: int) -> Data:
+def studio_data(matched: Matched, levels: Sequence[int], batch: int, seed: int) -> Data:
     """Data from a studio's own before and after photos, a tenth kept for validation.
 
     Raises:
@@ -166,7 +178,7 @@ def studio_data(matched: Matched, config: AbpnConfig, batch: int, seed: int) -> 
     if not matched.pairs:
         raise NoPhotoError("No pair of photos to train on: " + "; ".join(matched.problems[:3]))
     train, kept = split(matched.pairs)
-    source = StudioPairs(train, levels_of(config), batch, seed)
+    source = StudioPairs(train, levels, batch, seed)
     about = {"pairs": len(train), "validation pairs": len(kept), "left out": matched.problems}
     return Data(source, lambda: whole_pairs(kept, seed), len(train), about)
 
