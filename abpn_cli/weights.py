@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -22,6 +21,7 @@ from safetensors.torch import save as to_safetensors
 from torch import Tensor, nn
 
 from .errors import WeightsError
+from .files import write_atomic
 from .nets import NETS
 
 SUFFIX = ".safetensors"
@@ -187,26 +187,19 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> s
     """Write named tensors with a header, atomically; return the file's SHA-256."""
     fields = asdict(header) | {"digest": digest(tensors)}
     data = to_safetensors(dict(tensors), {HEADER_KEY: json.dumps(fields, sort_keys=True)})
-    write_whole(path, data)
+    write_atomic(path, lambda part: _fill(part, data))
     return hashlib.sha256(data).hexdigest()
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a file that is either whole or not there: temp file beside it, fsync, replace."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
 
 
 def write_card(path: Path, card: Mapping[str, Any]) -> None:
     """Write the card of a weights file, its SHA-256 included."""
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
     text = json.dumps({**card, "file": path.name, "sha256": sha256}, indent=2)
-    write_whole(card_path(path), text.encode() + b"\n")
+    write_atomic(card_path(path), lambda part: _fill(part, text.encode() + b"\n"))
+
+
+def _fill(part: Path, data: bytes) -> None:
+    part.write_bytes(data)
 
 
 def digest(tensors: Mapping[str, Tensor]) -> str:

@@ -161,7 +161,7 @@ def test_a_failing_disk_leaves_no_file_and_names_the_fault(tmp_path: Path, numbe
 def test_a_full_disk_is_a_target_error_in_every_format(
     tmp_path: Path, format: FormatName, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("abpn_cli.codecs.files._temp_name", lambda name: f"full-{name}")
+    monkeypatch.setattr("abpn_cli.files._temp_name", lambda name: f"full-{name}")
     (tmp_path / "full-out").symlink_to("/dev/full")
     with pytest.raises(TargetError):
         encode(Photo(pattern(200, 300)), tmp_path / "out", format, EncodeOptions())

@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "abpn_cli"
-EVERYONE = {"photo", "errors"}
+EVERYONE = {"photo", "errors", "files"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "photo": set(),
+    "files": {"errors"},
     "nets": set(),
     "metadata": EVERYONE,
     "batch": EVERYONE,

@@ -33,9 +33,9 @@ def find_sources(
 ) -> list[Source]:
     """Find the photos under the paths, in the order given, each folder sorted by name.
 
-    A file is a photo by its content (PHOTO_KINDS), or, so that a damaged one is reported and not passed by, by
-    its suffix; a file named by the user is one in any case. Hidden files and folders are left
-    alone, links to folders are not followed, and a file met twice counts once.
+    A file is a photo by its content (PHOTO_KINDS), or, so that a damaged one is reported and not
+    passed by, by its suffix; a file named by the user is one in any case. Hidden files and
+    folders are left alone, links to folders are not followed, a file met twice counts once.
 
     Args:
         paths: files and folders.

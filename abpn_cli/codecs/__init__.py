@@ -10,10 +10,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import PhotoError
+from ..files import TEMP_SUFFIX, opened, write_atomic
 from ..metadata import upright
 from ..photo import FormatName, Photo, turn_upright
 from . import jpeg, png, tiff
-from .files import TEMP_SUFFIX, opened, write_atomic
 from .formats import MAX_PIXELS, EncodeOptions, Header
 from .masks import grey_of, write_mask, write_overlay
 from .pool import DecodePool

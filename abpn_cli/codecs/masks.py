@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ..files import write_atomic
 from ..metadata import exif, png_carrier
 from ..photo import Metadata, Photo
 from . import jpeg, png
-from .files import write_atomic
 from .formats import SOFTWARE, EncodeOptions, to_8_bit
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import PhotoError, TargetError
+from .errors import PhotoError, TargetError
 
 TEMP_SUFFIX = ".abpn-tmp"
 MAX_NAME_BYTES = 255
