@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint check fix bench
+.PHONY: env demo test lint check fix
 
 env: $(STAMP)
 
@@ -37,5 +37,3 @@ fix: env
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-bench: env
-	$(BIN)/abpn bench

@@ -1,4 +1,4 @@
-"""Make the photos of `examples/shoot` anew: python examples/render.py [FOLDER] [--only NAME]."""
+"""Make the photos of `examples/shoot` anew: python examples/render.py [FOLDER] [--only NAME | --pairs]."""
 
 from __future__ import annotations
 
@@ -116,15 +116,32 @@ SHOOT = (
 )  # fmt: skip
 
 
-def photograph(picture: Picture, top: int) -> Pixels:
-    """Pixels (H, W, 3), upright, in the picture's colour space; top: 255 or 65535."""
+PRESSED = 0.12  # share of its wrinkles that a pressed garment keeps
+PAIRS = tuple(
+    Picture(f"{dress.__name__}_{seed}.png", seed, size, px_per_mm, ground, dress, SRGB,
+            Shot(f"{dress.__name__} {seed}", "2024:05:14 12:00:00"), finer=2)
+    for first, (dress, ground, size, px_per_mm) in enumerate((
+        (coral_tshirt, planks, (1200, 1600), 1.9),
+        (navy_tshirt, sheet, (1200, 1600), 1.9),
+        (blue_shirt, wall, (1536, 1152), 1.5),
+        (chino_shorts, board, (1200, 1600), 1.9),
+    ))
+    for seed in (100 + first, 104 + first, 108 + first)
+)  # fmt: skip
+
+
+def photograph(picture: Picture, top: int, wrinkled: float = 1.0) -> Pixels:
+    """Pixels (H, W, 3), upright, in the picture's colour space; top: 255 or 65535.
+
+    wrinkled: share of the wrinkles that are left, all else the same.
+    """
     rng = np.random.default_rng(picture.seed)
     height, width = picture.size
     fine = (height * picture.finer, width * picture.finer)
     frame = Frame(fine, picture.px_per_mm * picture.finer)
     albedo, heights = picture.ground(rng, frame)
     surface = Surface(frame, albedo, heights)
-    put_on(surface, picture.dress(rng), rng)
+    put_on(surface, picture.dress(rng), rng, wrinkled=wrinkled)
     scene = lit(surface.albedo, surface.heights, frame)
     if picture.finer > 1:
         scene = resized(scene, picture.size)
@@ -152,6 +169,15 @@ def save(picture: Picture, folder: Path) -> Path:
     return target
 
 
+def save_pair(picture: Picture, folder: Path) -> None:
+    """Render a garment as it lies and the same one pressed: FOLDER/before, FOLDER/after."""
+    for part, wrinkled in (("before", 1.0), ("after", PRESSED)):
+        target = folder / part / picture.name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(photograph(picture, 255, wrinkled)).save(target)
+        print(target)
+
+
 def _turned(pixels: NDArray[Any]) -> NDArray[Any]:
     """What a camera on its side stores: orientation 6 turns it clockwise to stand upright."""
     return np.ascontiguousarray(pixels.swapaxes(0, 1)[::-1])
@@ -174,8 +200,15 @@ def main() -> None:
     """Render the whole shoot, or the pictures whose names contain a word."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("folder", nargs="?", type=Path, default=Path(__file__).parent / "shoot")
+    parser.add_argument(
+        "--pairs", action="store_true", help="wrinkled and pressed garments to FOLDER"
+    )
     parser.add_argument("--only", default="", help="render the pictures whose name contains this")
     arguments = parser.parse_args()
+    if arguments.pairs:
+        for picture in PAIRS:
+            save_pair(picture, arguments.folder)
+        return
     for picture in SHOOT:
         if arguments.only in picture.name:
             target = save(picture, arguments.folder)

@@ -126,9 +126,17 @@ class Surface:
 
 
 def put_on(
-    surface: Surface, garment: Garment, rng: np.random.Generator, crook_mm: float = 2.5
+    surface: Surface,
+    garment: Garment,
+    rng: np.random.Generator,
+    crook_mm: float = 2.5,
+    wrinkled: float = 1.0,
 ) -> None:
-    """Lay the garment on the surface, in place; crook_mm: how crooked it lies."""
+    """Lay the garment on the surface, in place.
+
+    crook_mm: how crooked it lies; wrinkled: share of the wrinkles' height that is left, the same
+    garment pressed below 1.
+    """
     half = surface.frame.half()
     garment = _crooked(garment, Crook.drawn(rng, crook_mm))
     ridges = list(garment.ridges)
@@ -144,7 +152,7 @@ def put_on(
         _lay_part(surface, part, pull, softness, rng)
     for ink in garment.prints:
         _print_on(surface, ink, pull)
-    surface.heights += wrinkles * _rounded(softness, 1.2 * half.px_per_mm)
+    surface.heights += np.float32(wrinkled) * wrinkles * _rounded(softness, 1.2 * half.px_per_mm)
     # the cloth bridges the joints of what it lies on
     surface.heights += np.where(surface.heights == 0, ground, 0)
     for seam in garment.seams:
