@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -51,8 +53,25 @@ def abpn(
 
 def main() -> None:
     """Run the app; turn our own errors into one line on stderr and their exit code."""
+    _fill_closed_streams()
     try:
         app(prog_name="abpn")
     except AbpnError as error:
         tell_error(error)
         raise SystemExit(error.exit_code) from None
+
+
+def _fill_closed_streams() -> None:
+    """Open what the caller closed (``2>&-``), so that no photo is opened as, say, number 2.
+
+    What is told then goes nowhere; results for a closed stdout are refused, as for a full one.
+    """
+    for number, mode in ((0, os.O_RDONLY), (1, os.O_RDONLY), (2, os.O_WRONLY)):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, mode)  # takes the lowest number that is free: this one
+    if sys.stdout is None:
+        sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115, PTH123
+    if sys.stderr is None:
+        sys.stderr = open(2, "w", closefd=False)  # noqa: SIM115, PTH123

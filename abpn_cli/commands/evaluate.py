@@ -50,6 +50,7 @@ def evaluate(
 
     if (pairs is None) == (photos is None):
         raise UsageError("Give either --pairs ORIGINAL RETOUCHED or --photos DIR.")
+    options.check_range("--batches", batches, 1, 1e6)
     file = weights or find(task)
     if pairs is not None:
         rows = _judge_pairs(pairs, file, device, precision.value)
@@ -59,7 +60,7 @@ def evaluate(
             write_stdout(_pair_table(rows))
         return
     assert photos is not None
-    scores = _judge_painted(file, photos, masks, (list_, nothing), batches)
+    scores = _judge_painted(file, photos, masks, (list_, nothing), batches, device)
     if json is not None:
         write_json(json, scores._asdict())
     if json != options.STDOUT:
@@ -73,6 +74,8 @@ def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision:
     from ..training.evaluate import evaluate_pairs
     from ..training.pairs import match_pairs
 
+    for folder in folders:
+        options.check_folder("--pairs", folder)
     matched = match_pairs(*folders)
     for problem in matched.problems:
         typer.echo(f"left out: {problem}", err=True)
@@ -83,16 +86,26 @@ def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision:
 
 
 def _judge_painted(
-    file: Path, photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None], count: int
+    file: Path,
+    photos: Path,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None],
+    count: int,
+    device: str,
 ) -> Scores:
-    from ..training.session import PhotoSet, judge_held_out, photos_under, read_list
+    from ..engine import choose_device
+    from ..training.session import PhotoSet, check_masks, judge_held_out, photos_under, read_list
 
+    options.check_folder("--photos", photos)
+    if masks is not None:
+        check_masks(masks)
+    where = choose_device(device)
     cloth_list, nothing_list = lists
     cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
     nothing = read_list(photos, nothing_list) if nothing_list else []
     if not cloth:
         raise NoPhotoError(f"No photo under {photos}. Check --photos.")
-    return judge_held_out(file, PhotoSet(photos, cloth, nothing, masks), count)
+    return judge_held_out(file, PhotoSet(photos, cloth, nothing, masks), count, where)
 
 
 def _pair_table(rows: Sequence[Row]) -> str:

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from ..errors import UsageError
+from ..errors import UsageError, shown
 
 STDOUT = Path("-")
 BYTES_PER_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
@@ -123,6 +123,16 @@ def check_range(option: str, value: float, low: float, high: float) -> None:
         raise UsageError(
             f"{option} {value:g}: is out of range. Give a number in {low:g}..{high:g}."
         )
+
+
+def check_folder(option: str, folder: Path) -> None:
+    """Refuse what is not a folder.
+
+    Raises:
+        UsageError: it is not.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{option} {shown(folder)}: is not a folder. Check the path.")
 
 
 def worker_count(jobs: int | None) -> int:

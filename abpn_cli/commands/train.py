@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable
+from dataclasses import asdict, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import DeviceError, UsageError
+from ..errors import TargetError, UsageError
 from . import options
 
 if TYPE_CHECKING:
@@ -95,29 +97,39 @@ def train(
     """
     from ..report.training import training_log
     from ..training.losses import LossWeights
-    from ..training.session import Run, config_of, levels_of, start_from
+    from ..training.session import (
+        Run,
+        config_of,
+        leave_group,
+        levels_of,
+        processes,
+        start_from,
+    )
     from ..training.session import train as run_training
-    from ..training.train import Settings, Trainer, join_group
+    from ..training.train import Settings, Trainer
 
-    options.check_range("--width", width, 1 / 64, 4)
-    options.check_range("--drop-at", drop_at, 0, 1)
-    for option, count in (("--epochs", epochs), ("--batch", batch), ("--every", every)):
-        options.check_range(option, count, 1, 1e9)
+    lambdas = LossWeights(mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight)
+    for option, value, low, high in (
+        ("--width", width, 1 / 64, 4), ("--drop-at", drop_at, 0, 1), ("--rate", rate, 1e-12, 1),
+        ("--epochs", epochs, 1, 1e9), ("--steps", 1 if steps is None else steps, 1, 1e9),
+        ("--batch", batch, 1, 1e9), ("--every", every, 1, 1e9), ("--workers", workers, 0, 1e3),
+        ("--seed", seed, 0, 2**63 - 1),
+        *((f"--{name}-weight", value, 0, 1e9) for name, value in asdict(lambdas).items()),
+    ):  # fmt: skip
+        options.check_range(option, value, low, high)
+    check_run(out, task)
     config = config_of(preset.value, width, task)
-    where = join_group() or training_device(device)
+    where = device_of(device)
     tell = teller()
     data = data_of(
         pairs, photos, masks, (list_, nothing, held_out), levels_of(config), batch, seed, tell
     )
     backbone = perceptual_of(vgg16, perceptual_weight, tell)
     settings = Settings(
-        steps=steps or epochs * max(1, data.photos // batch),
+        steps=steps or epochs * max(1, data.photos // (batch * processes())),
         task=task, rate=rate, drop_at=drop_at, every=every, seed=seed,
         precision=precision.value, workers=workers,
-        weights=LossWeights(
-            mse_weight, perceptual_weight if backbone else 0.0, adversarial_weight,
-            dice_weight, tv_weight,
-        ),
+        weights=lambdas if backbone else replace(lambdas, perceptual=0.0),
     )  # fmt: skip
     first = start_from(start, config) if start else None
     trainer = Trainer(config, settings, data.source, where, backbone, first)
@@ -125,25 +137,49 @@ def train(
     with training_log(settings.steps) as log:
         path = run_training(
             trainer, data, Run(out), card,
-            lambda at: log.step(at.step, at.losses, at.images),
+            lambda at: log.step(at.step, at.losses, at.images * processes()),
             lambda step, scores: log.judged(step, scores._asdict()),
         )  # fmt: skip
+    leave_group()
     tell(f"weights: {path}")
 
 
-def training_device(name: str) -> torch.device:
-    """The device of a run on one machine.
+def check_run(out: Path, task: str) -> None:
+    """Make the folder of a run before hours are spent; `task` is to name a file in it.
 
     Raises:
+        UsageError: the task cannot name a file.
+        TargetError: the folder cannot be made or written to.
+    """
+    if not task or Path(task).name != task:
+        raise UsageError(f"--task '{task}': cannot name a file. Leave out slashes.")
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise TargetError(
+            out, f"cannot be made a folder ({error.strerror})", "Choose another --out."
+        ) from error
+    if not os.access(out, os.W_OK):
+        raise TargetError(out, "no permission to write here", "Choose another --out.")
+
+
+def device_of(name: str) -> torch.device:
+    """The device to train on, this process's own where `torchrun` started several.
+
+    Raises:
+        UsageError: an unknown device, or not the one that `torchrun` hands out.
         DeviceError: CUDA asked for and not there.
     """
-    import torch
+    from ..engine import choose_device
+    from ..training.train import join_group
 
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name.startswith("cuda") and not torch.cuda.is_available():
-        raise DeviceError(f"--device {name}: no CUDA device here. Use --device cpu.")
-    return torch.device(name)
+    chosen = choose_device(name)
+    given = join_group()
+    if given is not None and name not in ("auto", given.type):
+        raise UsageError(
+            f"--device {name}: torchrun hands out {given.type} here. Leave the option out."
+        )
+    return given or chosen
 
 
 def teller() -> Callable[[str], None]:
@@ -175,13 +211,13 @@ def data_of(
         raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
     if pairs is not None:
         for folder in pairs:
-            check_folder("--pairs", folder)
+            options.check_folder("--pairs", folder)
         matched = match_pairs(*pairs)
         for problem in matched.problems:
             tell(f"left out: {problem}")
         return studio_data(matched, levels, batch, seed)
     assert photos is not None
-    check_folder("--photos", photos)
+    options.check_folder("--photos", photos)
     train, held_out = photo_sets(photos, masks, lists)
     return photo_data(train, held_out, levels, batch, seed)
 
@@ -190,27 +226,23 @@ def photo_sets(
     photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None, Path | None]
 ) -> tuple[PhotoSet, PhotoSet]:
     """Photos to train on and photos held out; without lists, a tenth is held out by name."""
-    from ..training.session import PhotoSet, photos_under, read_list, split_by_name
+    from ..training.session import (
+        PhotoSet,
+        check_masks,
+        photos_under,
+        read_list,
+        split_by_name,
+    )
 
     cloth_list, nothing_list, held_out_list = lists
-    if masks is not None and not masks.is_file():
-        raise UsageError(f"--masks {masks}: is not there.")
+    if masks is not None:
+        check_masks(masks)
     cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
     nothing = read_list(photos, nothing_list) if nothing_list else []
     kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
     used = set(kept)
     cloth = [path for path in cloth if path not in used]
     return PhotoSet(photos, cloth, nothing, masks), PhotoSet(photos, kept, [], masks)
-
-
-def check_folder(option: str, folder: Path) -> None:
-    """Refuse what is not a folder.
-
-    Raises:
-        UsageError: it is not.
-    """
-    if not folder.is_dir():
-        raise UsageError(f"{option} {folder}: is not a folder. Check the path.")
 
 
 def perceptual_of(

@@ -115,7 +115,7 @@ class Network:
         Raises:
             DeviceError: the device has not enough memory.
         """
-        exact = torch.backends.cudnn.flags(allow_tf32=False)
+        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
         try:
             with exact if self.device.type == "cuda" else nullcontext():
                 yield

@@ -12,8 +12,7 @@ from numpy.typing import NDArray
 from ..codecs import decode
 from ..engine import Retoucher
 from ..errors import PhotoError
-from ..photo import Photo
-from .pairs import CHANGED, Pair
+from .pairs import CHANGED, Pair, as_floats
 
 
 class Row(NamedTuple):
@@ -28,11 +27,6 @@ class Row(NamedTuple):
     whole: float
     inside: float
     outside: float
-
-
-def as_unit(photo: Photo) -> NDArray[np.float32]:
-    """Pixels as (H, W, 3) float32 in [0, 1], stored orientation."""
-    return photo.pixels.astype(np.float32) / np.float32(np.iinfo(photo.pixels.dtype).max)
 
 
 def psnr(error: NDArray[np.float32]) -> float:
@@ -61,30 +55,29 @@ def evaluate_pairs(
         PhotoError: a photo cannot be read or the sizes of a pair differ.
     """
     for pair in pairs:
-        original, retouched = decode(pair.original), decode(pair.retouched)
-        if original.pixels.shape != retouched.pixels.shape:
+        original = decode(pair.original)
+        before, target = as_floats(original), as_floats(decode(pair.retouched))  # both upright
+        if before.shape != target.shape:
             raise PhotoError(
                 pair.retouched, "differs in size from its original", "Export both at one size."
             )
-        before, target = as_unit(original), as_unit(retouched)
         changed = np.abs(before - target).max(axis=2) > CHANGED
         name = pair.original.name
         yield row(name, "untouched", before, target, changed)
         for method, engine in engines:
             result, _ = engine.retouch(original)
-            yield row(name, method, as_unit(result), target, changed)
+            yield row(name, method, as_floats(result), target, changed)
 
 
 def gains(rows: Sequence[Row], method: str) -> tuple[float, float, float]:
     """Mean dB gained over the untouched photo: whole, inside, outside; pairs of inf left out."""
-    by_photo = {(r.photo, r.method): r for r in rows}
-    photos = [r.photo for r in rows if r.method == method]
+    # By order, not by name: two folders of a shoot may hold photos of one name.
+    untouched = [r for r in rows if r.method == "untouched"]
+    judged = [r for r in rows if r.method == method]
     found = []
     for part in ("whole", "inside", "outside"):
-        differences = [
-            getattr(by_photo[p, method], part) - getattr(by_photo[p, "untouched"], part)
-            for p in photos
-        ]
+        both = zip(judged, untouched, strict=True)
+        differences = [getattr(after, part) - getattr(before, part) for after, before in both]
         finite = [d for d in differences if np.isfinite(d)]
         found.append(float(np.mean(finite)) if finite else float("nan"))
     return found[0], found[1], found[2]

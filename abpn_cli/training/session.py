@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -10,10 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.lib.npyio import NpzFile
+from torch import distributed as dist
 
 from ..errors import NoPhotoError, UsageError, WeightsError, shown
 from ..nets.abpn import Abpn, AbpnConfig
-from ..weights import Header, load, save, write_card
+from ..weights import Header, load, read_tensors, save, write_card
 from .pairs import (
     VALIDATION_SHARE,
     Batch,
@@ -87,6 +90,23 @@ def read_list(root: Path, file: Path) -> list[Path]:
     return paths
 
 
+def check_masks(file: Path) -> None:
+    """Refuse what is no archive of label maps, before a run starts.
+
+    Raises:
+        UsageError: it is not.
+    """
+    try:
+        maps = np.load(file)
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise UsageError(f"--masks {shown(file)}: cannot be read ({error}). Give an .npz.") from (
+            error
+        )
+    if not isinstance(maps, NpzFile):
+        raise UsageError(f"--masks {shown(file)}: holds one array only. Give an .npz.")
+    maps.close()
+
+
 def config_of(preset: str, width: float, task: str) -> AbpnConfig:
     """The network of a run: a row of PRESETS at a width; a face task starts at face's j."""
     return replace(PRESETS[preset], width=width, style="face" if task == "face" else "cloth")
@@ -124,13 +144,13 @@ def held_out_batches(photos: PhotoSet, recipe: Recipe, count: int, seed: int) ->
     return batches
 
 
-def judge_held_out(file: Path, photos: PhotoSet, count: int) -> Scores:
+def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.device) -> Scores:
     """Score weights on `count` batches of painted creases and, where there are, idle photos.
 
     Raises:
         WeightsError: missing, damaged or of another network.
     """
-    net = load(file, torch.device("cpu")).net
+    net = load(file, device).net
     if not isinstance(net, Abpn):
         raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
     painted = score(net, held_out_batches(photos, PAINTED, count, seed=1))
@@ -146,10 +166,12 @@ def photo_data(
     """Data made on the fly from photos.
 
     Raises:
-        NoPhotoError: no photo of cloth.
+        NoPhotoError: no photo of cloth, to train on or held out.
     """
     if not train.cloth:
         raise NoPhotoError("No photo to train on. Check --photos and --list.")
+    if not held_out.cloth:
+        raise NoPhotoError("No photo to validate on. Check --held-out.")
     creases: list[Any] = [ridged_noise]
     bank = wrinkle_bank(train.cloth, train.labels)
     if bank.patches:
@@ -216,6 +238,8 @@ def train(
 ) -> Path:
     """Resume if there is a checkpoint, train to the end, write weights and their card.
 
+    Of several processes the first alone writes.
+
     Raises:
         UsageError: the checkpoint there belongs to a run with other settings.
     """
@@ -229,6 +253,8 @@ def train(
         return scores._asdict()
 
     trainer.run(report, validate, run.checkpoint)
+    if dist.is_initialized() and dist.get_rank() != 0:
+        return run.weights(trainer.settings.task)
     return export(trainer, run, {**card, "data": data.about})
 
 
@@ -237,15 +263,17 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
 
     Raises:
         UsageError: they are not.
+        WeightsError: the file is damaged.
     """
     wanted = trainer.header()
-    found = trainer.resume(checkpoint)
+    found, _ = read_tensors(checkpoint)  # looked at before any of it is taken over
     same = replace(found, digest="", training={}) == replace(wanted, training={})
-    if not same or found.training["settings"] != wanted.training["settings"]:
+    if not same or found.training.get("settings") != wanted.training["settings"]:
         raise UsageError(
             f"{shown(checkpoint)}: was made with other settings. "
             "Give the same options, or another --out."
         )
+    trainer.resume(checkpoint)
 
 
 def export(trainer: Trainer, run: Run, card: Mapping[str, Any]) -> Path:
@@ -278,6 +306,25 @@ def start_from(file: Path, config: AbpnConfig) -> Mapping[str, torch.Tensor]:
         UsageError: of another configuration.
     """
     net, header = load(file, torch.device("cpu"))
-    if dict(header.config) != asdict(config):
-        raise UsageError(f"{shown(file)}: has another configuration than this run.")
+    wanted = asdict(config)
+    names = sorted(wanted.keys() | header.config.keys())
+    other = [name for name in names if header.config.get(name) != wanted.get(name)]
+    if other:
+        words = ", ".join(
+            f"{name} {header.config.get(name)} and not {wanted.get(name)}" for name in other
+        )
+        raise UsageError(
+            f"--from {shown(file)}: has {words}. Give --preset and --width as it was made with."
+        )
     return net.state_dict()
+
+
+def processes() -> int:
+    """How many processes `torchrun` started for this run; 1 without it."""
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def leave_group() -> None:
+    """Part from the other processes, where there are any."""
+    if dist.is_initialized():
+        dist.destroy_process_group()

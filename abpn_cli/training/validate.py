@@ -55,10 +55,16 @@ def retouch(net: Abpn, image: Tensor, levels: int) -> tuple[Tensor, Tensor, Tens
     return result, retouched.mask, gate
 
 
+def on_device(batch: Batch, device: torch.device) -> Batch:
+    """The photos of a batch on a device; corners stay, for they are read as numbers."""
+    a, b, c, d = (images.to(device) for images in batch[:4])
+    return Batch(a, b, c, d, batch.corners, batch.levels)
+
+
 def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
-    """Judge a network on batches whose crops are whole photos."""
+    """Judge a network, on its own device, on batches whose crops are whole photos."""
     in_gains, outs, harms, dices, gates = [], [], [], [], []
-    for batch in batches:
+    for batch in (on_device(made, net.j.device) for made in batches):
         result, mask, gate = retouch(net, batch.crop, batch.levels)
         dices.append(1 - dice_loss(mask, target_mask(batch.thumbnail, batch.thumbnail_target)))
         gates.append((gate > 0).float().mean())
@@ -76,7 +82,7 @@ def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
             )
         if (~touched).any():
             harms.append(decibels(after.mean((1, 2, 3))[~touched]))
-    before_out, after_out = torch.cat(outs, 1).sum(1) if outs else (torch.ones(()), torch.ones(()))
+    before_out, after_out = torch.cat(outs, 1).sum(1) if outs else torch.ones(2)
     return Scores(
         float(torch.cat(in_gains).mean()) if in_gains else 0.0,
         float(10 * torch.log10(before_out / after_out.clamp(min=1e-12))),
