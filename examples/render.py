@@ -1,4 +1,4 @@
-"""Make the photos of `examples/shoot`: python examples/render.py [FOLDER] [--only NAME] [--pairs]."""
+"""Make the photos of `examples/shoot`: python examples/render.py [FOLDER] [--only NAME]."""
 
 from __future__ import annotations
 
