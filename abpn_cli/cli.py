@@ -10,7 +10,7 @@ import typer
 
 from . import __version__
 from .commands import evaluate, info, mask, retouch, train, weights
-from .commands.output import tell_error
+from .commands.output import tell_error, write_stdout
 from .errors import AbpnError
 
 app = typer.Typer(
@@ -30,7 +30,7 @@ app.command()(weights.weights)
 
 def _tell_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"abpn {__version__}")
+        write_stdout(f"abpn {__version__}\n")
         raise typer.Exit
 
 

@@ -113,6 +113,7 @@ def test_the_shipped_recipe_starts_from_the_identity_bit_for_bit():
 
 
 def test_r_abm_then_abm_returns_the_painted_thumbnail():
+    torch.manual_seed(1)  # a draw of j whose gain nears 0 would run into the layer's limit
     net = Abpn(TINY).eval()
     thumbnail = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zlib
 from dataclasses import asdict
 from pathlib import Path
 
@@ -224,13 +225,22 @@ def test_only_protect_and_strength_reach_the_pixels(tmp_path, weights):
 
 
 def test_a_photo_without_a_mask_in_the_folder_is_told_of(shoot, weights):
-    (shoot / "masks").mkdir()
+    save(shoot / "masks" / "sub" / "b.png", picture())
     code, _, err = abpn(
-        "retouch", "in/a.jpg", "-o", "done", "--weights", weights, "--only", "masks", "-v",
-        cwd=shoot,
-    )  # fmt: skip
+        "retouch", "in", "-o", "done", "--weights", weights, "--only", "masks", "-v", cwd=shoot
+    )
     assert code == 0
     assert "a.jpg  warning: masks (--only) holds no mask for this photo" in err
+
+
+def test_a_folder_of_masks_that_fits_no_photo_is_refused_before_anything_starts(shoot, weights):
+    save(shoot / "masks" / "b.png", picture())  # in/sub/b.png wants masks/sub/b.png
+    code, out, err = abpn(
+        "retouch", "in", "-o", "done", "--weights", weights, "--protect", "masks", cwd=shoot
+    )
+    assert (code, out) == (2, "")
+    assert err.startswith("abpn: --protect masks: holds no mask for any of these photos.")
+    assert err.count("\n") == 1 and not (shoot / "done").exists()
 
 
 def test_a_mask_that_cannot_be_read_costs_its_photo(shoot, weights):
@@ -258,6 +268,16 @@ def test_mask_writes_the_gate_beside_the_photo_and_knows_its_own_files(shoot, we
         "retouch", "in", "-o", "done", "--weights", weights, "-n", "--ndjson", cwd=shoot
     )
     assert code == 0 and "_mask" not in out
+
+
+def test_overlays_beside_photos_are_known_again_and_a_photo_of_that_name_is_a_photo(shoot, weights):
+    code, _, err = abpn("mask", "in/sub/b.png", "--overlay", "--weights", weights, cwd=shoot)
+    assert code == 0, err
+    save(shoot / "in" / "a_mask.jpg", picture())  # somebody who wears a mask
+    for verb, out in (("retouch", "done"), ("mask", "masks")):
+        _, told, _ = abpn(verb, "in", "-o", out, "--weights", weights, "-n", "--ndjson", cwd=shoot)
+        read = [json.loads(line)["source"] for line in told.splitlines()[1:-1]]
+        assert read == ["in/a.jpg", "in/a_mask.jpg", "in/sub/b.png", "in/sub/c.png"]
 
 
 def test_orientation_is_kept_as_stored_and_upright_turns_photo_and_mask(tmp_path, weights):
@@ -326,7 +346,8 @@ def test_paths_that_cannot_be_meant_are_refused_before_anything_starts(shoot):
         (["in", "-o", "in"], 2, "--out in: is the folder of the photos"),
         (["in", "-o", "in/done"], 2, "lies inside in"),
         (["in", "-o", "done"], 2, "in/A.JPG and in/a.jpg -> done/A.JPG"),
-        (["in/sub", "-o", "done", "--json", "in/sub/b.png"], 2, "is a photo of this run"),
+        (["in/sub", "-o", "done", "--json", "in/sub/b.png"], 2, "is a photo"),
+        (["in/sub", "-o", "done", "--json", "done/c.tif"], 2, "belongs to this run"),
         (["twins", "-o", "done"], 2, "--prefer raw or --prefer jpeg"),
         (["nothing", "-o", "done"], 4, "no photo found"),
         (["in/sub", "-o", "in/notes.txt/done"], 7, "in/notes.txt is not a folder"),
@@ -359,6 +380,13 @@ def test_weights_that_are_missing_unknown_or_damaged_are_5(shoot, weights):
         assert (code, out) == (5, "")
         assert err.startswith("abpn: ") and said in err and err.count("\n") == 1
     assert not (shoot / "done").exists()
+
+
+def test_an_unknown_task_is_5_even_where_every_output_is_up_to_date(shoot, weights):
+    assert abpn("retouch", "in", "-o", "done", "--weights", weights, cwd=shoot)[0] == 0
+    for words in (["--task", "nosuch"], ["--weights", "nosuch.safetensors"]):
+        code, _, err = abpn("retouch", "in", "-o", "done", *words, cwd=shoot)
+        assert code == 5 and "nosuch" in err, err
 
 
 def test_a_device_that_is_not_there_is_6(shoot, weights):
@@ -405,6 +433,84 @@ def test_a_stdout_that_is_full_stops_the_run_with_7(shoot, weights):
     assert "stdout: cannot be written" in err and "Traceback" not in err
 
 
+def test_a_closed_stderr_costs_the_words_not_the_photos(shoot, weights):
+    def close():
+        os.close(2)
+
+    with start(
+        "retouch", "in", "-o", "done", "--weights", weights, "--ndjson", cwd=shoot, preexec_fn=close
+    ) as process:
+        out, _ = process.communicate(timeout=120)
+    assert process.returncode == 0
+    assert json.loads(out.splitlines()[-1])["done"] == 3
+    assert files(shoot / "done") == ["a.jpg", "sub/b.png", "sub/c.tif"]
+
+
+def test_a_closed_stdout_is_refused_where_results_are_asked_for(shoot, weights):
+    def close():
+        os.close(1)
+
+    for words, code in (["--ndjson"], 7), (["--json", "-"], 7), ([], 0):
+        with start(
+            "retouch", "in", "-o", "done", "--weights", weights, *words, cwd=shoot, preexec_fn=close
+        ) as process:
+            _, err = process.communicate(timeout=120)
+        assert process.returncode == code, err
+        assert "Traceback" not in err
+
+
+@pytest.mark.parametrize("gone", ["reader", "room"])
+def test_a_stderr_that_cannot_be_written_costs_the_words_not_the_photos(shoot, weights, gone):
+    full = Path("/dev/full")
+    if gone == "room" and not full.exists():
+        pytest.skip("no /dev/full here")
+    (shoot / "in" / "empty.jpg").write_bytes(b"")
+    reader, writer = os.pipe()
+    os.close(reader)
+    with full.open("w") if gone == "room" else os.fdopen(writer, "w") as sink:
+        done = subprocess.run(
+            [sys.executable, "-m", "abpn_cli", "retouch", "in", "-o", "done", "--ndjson",
+             "--weights", weights],
+            cwd=shoot, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=sink, text=True,
+            timeout=120,
+        )  # fmt: skip
+    if gone == "room":
+        os.close(writer)
+    assert done.returncode == 3
+    assert json.loads(done.stdout.splitlines()[-1])["done"] == 3
+    assert files(shoot / "done") == ["a.jpg", "sub/b.png", "sub/c.tif"]
+
+
+def test_a_photo_that_may_not_be_read_costs_itself_alone(shoot, weights):
+    secret = shoot / "in" / "secret.jpg"
+    secret.write_bytes((shoot / "in" / "a.jpg").read_bytes())
+    secret.chmod(0)
+    if os.access(secret, os.R_OK):
+        pytest.skip("this user may read everything")
+    code, _, err = abpn(
+        "retouch", "in/a.jpg", "in/secret.jpg", "-o", "done", "--weights", weights, cwd=shoot
+    )
+    assert code == 3 and "in/secret.jpg: no permission to read" in err
+    assert files(shoot / "done") == ["a.jpg"]
+
+
+def test_places_behind_a_folder_that_may_not_be_entered_are_one_line(shoot, weights):
+    behind = shoot / "closed" / "inside"
+    behind.mkdir(parents=True)
+    behind.parent.chmod(0)
+    if os.access(behind, os.F_OK):
+        pytest.skip("this user may enter everything")
+    for words, code in (
+        (["-o", "closed/inside"], 7),
+        (["-o", "done", "--json", "closed/inside/report.json"], 7),
+        (["-o", "done", "--only", "closed/inside/mask.png"], 2),
+        (["-o", "done", "--weights", "closed/inside/w.safetensors"], 5),
+    ):
+        done = abpn("retouch", "in", "--weights", weights, *words, cwd=shoot)
+        assert done[0] == code and done[2].count("\n") == 1, done
+    behind.parent.chmod(0o700)
+
+
 @pytest.mark.parametrize(
     ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
 )
@@ -441,6 +547,30 @@ def test_info_tells_what_a_photo_is_and_names_the_broken_one(shoot):
     code, out, _ = abpn("info", "in/a.jpg", "--json", "-", cwd=shoot)
     (facts,) = json.loads(out)
     assert (code, facts["width"], facts["height"], facts["bits"]) == (0, 128, 96, 8)
+
+
+def test_info_passes_a_decoder_s_words_on_in_the_photo_s_own_line(shoot):
+    whole = bytearray((shoot / "in" / "sub" / "b.png").read_bytes())
+    start_of_pixels = whole.index(b"IDAT") + 4
+    pixels = zlib.compress(b"too few")
+    broken = whole[: start_of_pixels - 8] + len(pixels).to_bytes(4, "big") + b"IDAT" + pixels
+    broken += zlib.crc32(b"IDAT" + pixels).to_bytes(4, "big") + whole[-12:]
+    (shoot / "in" / "few.png").write_bytes(broken)
+    code, out, err = real_abpn("info", "in/few.png", cwd=shoot)
+    assert (code, out) == (3, "")
+    assert err.startswith("abpn: in/few.png: ") and err.count("\n") == 1
+    assert "libpng" in err
+
+
+@pytest.mark.parametrize("verb", ["info", "retouch", "mask"])
+def test_a_report_never_takes_the_place_of_a_photo(shoot, weights, verb):
+    before = snapshot(shoot)
+    words = [] if verb == "info" else ["--out", "done", "--weights", weights]
+    for report in ("in/a.jpg", "in/sub/b.png"):  # b.png is no photo of this run
+        code, out, err = abpn(verb, "in/a.jpg", *words, "--json", report, cwd=shoot)
+        assert (code, out) == (2, "")
+        assert err == f"abpn: --json {report}: is a photo. Name another file.\n"
+    assert snapshot(shoot) == before
 
 
 def test_weights_lists_tasks_with_their_state(tmp_path, weights, monkeypatch):

@@ -329,6 +329,20 @@ def test_detail_takes_one_level_less_and_never_none(net, checkpoint):
     assert retoucher.retouch(photo_of(300, 200))[1].levels == 1
 
 
+@pytest.mark.gpu
+@pytest.mark.parametrize("precision", ["float32", "bf16", "fp16"])
+def test_cuda_equals_the_cpu(retoucher, checkpoint, precision):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    photo = photo_of(530, 607, np.uint16)
+    on_cuda = Retoucher(checkpoint, device="cuda", precision=precision)
+    done, expected = on_cuda.retouch(photo)[0].pixels, retoucher.retouch(photo)[0].pixels
+    shut = on_cuda.gate(photo) == 0
+    assert np.array_equal(done[shut], photo.pixels[shut])
+    off = np.abs(done.astype(int) - expected)
+    assert off.mean() < 65535 * (1e-5 if precision == "float32" else 0.003)
+
+
 def test_bf16_convolutions_leave_16_bit_pixels_16_bit(retoucher, checkpoint):
     photo = photo_of(530, 607, np.uint16)
     half = Retoucher(checkpoint, device="cpu", precision="bf16")

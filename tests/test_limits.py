@@ -125,6 +125,17 @@ def test_a_crew_keeps_the_order_raises_the_first_error_and_leaves_torchs_threads
         crew.each(fails_from_three, range(20))
 
 
+def test_float32_on_cuda_means_it_and_keeps_cudnn(retoucher, monkeypatch):
+    if not torch.backends.cudnn.enabled:
+        pytest.skip("cuDNN is switched off here")
+    before = torch.backends.cudnn.allow_tf32
+    monkeypatch.setattr(retoucher._network, "device", torch.device("cuda"))
+    with retoucher._network.at_work():
+        assert torch.backends.cudnn.enabled
+        assert not torch.backends.cudnn.allow_tf32
+    assert torch.backends.cudnn.allow_tf32 == before
+
+
 MEASURED = """
 import resource, sys
 from pathlib import Path

@@ -15,7 +15,7 @@ from abpn_cli.batch.plan import (
 )
 from abpn_cli.batch.sources import (
     Source,
-    find_mask,
+    find_masks,
     find_sidecars,
     find_sources,
     without_masks,
@@ -291,13 +291,20 @@ def test_a_folder_of_masks_matches_by_relative_path_and_stem(tmp_path):
     write(tmp_path / "a.png")
     drawn = write(tmp_path / "sub" / "b_mask.png")
     write(tmp_path / "sub" / "c.txt")
-    assert find_mask(tmp_path, Path("sub/a.jpg"), SUFFIXES) == tif
-    assert find_mask(tmp_path, Path("sub/b.jpg"), SUFFIXES) == drawn
-    assert find_mask(tmp_path, Path("sub/c.jpg"), SUFFIXES) is None
-    assert find_mask(tmp_path, Path("none/a.jpg"), SUFFIXES) is None
+    photos = [Path("sub/a.jpg"), Path("sub/b.jpg"), Path("sub/c.jpg"), Path("none/a.jpg")]
+    assert find_masks(tmp_path, photos, SUFFIXES) == [tif, drawn, None, None]
     write(tmp_path / "sub" / "a.png")
     with pytest.raises(UsageError, match="more than one mask"):
-        find_mask(tmp_path, Path("sub/a.jpg"), SUFFIXES)
+        find_masks(tmp_path, photos, SUFFIXES)
+
+
+def test_a_folder_of_masks_is_listed_once_however_many_photos(tmp_path, monkeypatch):
+    mask = write(tmp_path / "a.png")
+    listed = []
+    scandir = os.scandir
+    monkeypatch.setattr(os, "scandir", lambda place: listed.append(place) or scandir(place))
+    assert find_masks(tmp_path, [Path("a.jpg"), Path("a.tif")] * 50, SUFFIXES) == [mask] * 100
+    assert listed == [tmp_path]
 
 
 def test_a_name_too_long_for_its_suffix_is_shortened_and_told(tmp_path):

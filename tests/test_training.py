@@ -1,16 +1,20 @@
 """Training: pairs, schedule, exact resume, and the command on a few small photos."""
 
 import json
+import os
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
-from abpn_cli.errors import UsageError
+from abpn_cli import weights
+from abpn_cli.cli import app
+from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
 from abpn_cli.training import session
 from abpn_cli.training.losses import LossWeights
@@ -147,10 +151,10 @@ def test_a_run_killed_halfway_and_resumed_ends_with_the_same_weights(source, tmp
 
 
 def test_a_run_with_a_discriminator_saves_and_resumes_it(source, tmp_path):
-    weights = LossWeights(perceptual=0)
-    run = trainer(source, weights=weights, steps=1)
+    lambdas = LossWeights(perceptual=0)
+    run = trainer(source, weights=lambdas, steps=1)
     run.run(silent, lambda _: {}, tmp_path / "gan.safetensors")
-    again = trainer(source, weights=weights, steps=1)
+    again = trainer(source, weights=lambdas, steps=1)
     again.resume(tmp_path / "gan.safetensors")
     for name, tensor in run.critic.state_dict().items():
         assert torch.equal(tensor, again.critic.state_dict()[name]), name
@@ -161,6 +165,53 @@ def test_a_checkpoint_of_other_settings_is_refused(source, tmp_path):
     run.run(silent, lambda _: {}, tmp_path / "x.safetensors")
     with pytest.raises(UsageError, match="was made with other settings"):
         session.resume(trainer(source, steps=2, rate=1e-3), tmp_path / "x.safetensors")
+
+
+def test_a_checkpoint_of_another_network_is_refused_before_it_is_taken_over(source, tmp_path):
+    run = trainer(source, steps=1)
+    run.run(silent, lambda _: {}, tmp_path / "x.safetensors")
+    settings = Settings(steps=1, every=2, workers=0, weights=QUIET)
+    wider = Trainer(replace(SMALL, width=1 / 16), settings, source, CPU)
+    with pytest.raises(UsageError, match="was made with other settings"):
+        session.resume(wider, tmp_path / "x.safetensors")
+    assert wider.step == 0
+
+
+def test_weights_to_go_on_from_must_be_of_the_same_make(tmp_path):
+    file = tmp_path / "a.safetensors"
+    weights.save(file, Abpn(SMALL), weights.Header("abpn", asdict(SMALL), "cloth"))
+    assert "j" in session.start_from(file, SMALL)
+    with pytest.raises(UsageError, match=r"has width 0\.03125 and not 0\.5\. Give --preset"):
+        session.start_from(file, replace(SMALL, width=0.5))
+
+
+def test_what_is_no_archive_of_label_maps_is_refused(photos, tmp_path):
+    session.check_masks(photos / "masks.npz")
+    with pytest.raises(UsageError, match="cannot be read"):
+        session.check_masks(tmp_path / "gone.npz")
+    (tmp_path / "text.npz").write_text("hello")
+    np.save(tmp_path / "one.npy", np.zeros(3))
+    for name in ("text.npz", "one.npy"):
+        with pytest.raises(UsageError, match="is no archive of label maps"):
+            session.check_masks(tmp_path / name)
+
+
+def test_photos_that_cannot_be_read_are_told_before_a_run_starts(photos, tmp_path):
+    short = tmp_path / "short.png"
+    short.write_bytes((photos / "c0.png").read_bytes()[:3000])
+    good, problems = session.readable([photos / "c1.png", short, photos / "c2.png"])
+    assert good == [photos / "c1.png", photos / "c2.png"]
+    assert len(problems) == 1
+    assert "short.png: the file is cut short." in problems[0]
+
+
+@pytest.mark.gpu
+def test_validation_runs_where_the_network_is(source):
+    if not torch.cuda.is_available():
+        pytest.skip("needs a CUDA device")
+    shape = Shape(1, (256, 256), 256)
+    batch = stack([source.sample(shape, np.random.default_rng(0)) for _ in range(2)], 1)
+    assert score(Abpn(SMALL).eval().cuda(), [batch]).in_gain == pytest.approx(0, abs=1e-3)
 
 
 def test_the_paper_preset_trains_two_levels_and_the_shared_one_several():
@@ -258,16 +309,16 @@ def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_p
     assert done.returncode == 0, done.stderr
     assert "perceptual loss off: no --vgg16 given" in done.stderr
     assert done.stdout == ""
-    weights = tmp_path / "run" / "mystyle.safetensors"
-    card = json.loads(weights.with_suffix(".json").read_text())
+    file = tmp_path / "run" / "mystyle.safetensors"
+    card = json.loads(file.with_suffix(".json").read_text())
     assert card["licence"] == "ours"
     assert card["command"].startswith("abpn train --photos")
     assert card["steps"] == 2
     assert "in_gain" in card["metrics"]
-    before = weights.read_bytes()
+    before = file.read_bytes()
     again = abpn(*words, cwd=tmp_path)
     assert again.returncode == 0, again.stderr
-    assert weights.read_bytes() == before
+    assert file.read_bytes() == before
     other = abpn(*words, "--rate", 0.1, cwd=tmp_path)
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr
@@ -277,3 +328,53 @@ def test_the_command_wants_one_kind_of_data(tmp_path):
     done = abpn("train", "--out", "run", cwd=tmp_path)
     assert done.returncode == 2
     assert "Give either --pairs BEFORE AFTER or --photos DIR." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        ("--steps 0", UsageError, "--steps 0: is out of range"),
+        ("--steps -1", UsageError, "--steps -1: is out of range"),
+        ("--batch 0", UsageError, "--batch 0: is out of range"),
+        ("--rate nan", UsageError, "--rate nan: is out of range"),
+        ("--seed -1", UsageError, "--seed -1: is out of range"),
+        ("--workers -1", UsageError, "--workers -1: is out of range"),
+        ("--tv-weight -1", UsageError, "--tv-weight -1: is out of range"),
+        ("--device gpu", UsageError, "unknown device 'gpu'"),
+        ("--device cuda", DeviceError, "Use --device cpu"),
+        ("--task a/b", UsageError, "cannot name a file"),
+        ("--masks gone.npz", UsageError, "--masks gone.npz: cannot be read"),
+        ("--held-out none.txt", NoPhotoError, "No photo to validate on"),
+        ("--out none.txt", TargetError, "cannot be made a folder"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_told_before_anything_starts(
+    photos, tmp_path, monkeypatch, words, error, told
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "none.txt").write_text("")
+    command = ["train", "--photos", str(photos), "--out", "run", *words.split()]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, error)
+    assert told in str(result.exception)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_one_network(photos, tmp_path):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        "-m", "abpn_cli", "train", "--photos", str(photos), "--out", "run", "--width", "0.03125",
+        "--steps", "2", "--batch", "1", "--workers", "0", "--adversarial-weight", "0",
+        "--device", "cpu",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("weights: run") == 1
+    assert weights.check(tmp_path / "run" / "cloth.safetensors") == "ok"
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors", "cloth.json", "cloth.safetensors",
+    ]  # fmt: skip

@@ -110,16 +110,21 @@ def _sidecars(source: Path, target: Path) -> tuple[tuple[Path, Path], ...]:
 
 
 def _reason_to_skip(job: Job, overwrite: Overwrite) -> str:
-    if overwrite == "always" or not job.target.exists():
+    if overwrite == "always" or not _exists(job.target):
         return ""
     if overwrite == "never":
         return "the output exists"
-    if job.mask is not None and not job.mask.exists():
+    if job.mask is not None and not _exists(job.mask):
         return ""
     written = job.target.stat().st_mtime_ns
     read = (job.source, *(sidecar for sidecar, _ in job.sidecars))
-    newest = max((file.stat().st_mtime_ns for file in read if file.exists()), default=0)
+    newest = max((file.stat().st_mtime_ns for file in read if _exists(file)), default=0)
     return "the output is up to date" if written >= newest else ""
+
+
+def _exists(path: Path) -> bool:
+    """Tell whether a file is there; one behind a folder that may not be entered is not, for us."""
+    return os.access(path, os.F_OK)
 
 
 def refuse_collisions(jobs: Iterable[Job]) -> None:
@@ -228,7 +233,7 @@ def check_out(out: Path) -> None:
     place = out
     while not os.path.lexists(place) and place != place.parent:
         place = place.parent
-    remedy = "Choose another --out, or change its permissions."
+    remedy = "Choose another place, or change its permissions."
     if not place.is_dir():
         raise TargetError(out, f"{shown(place)} is not a folder", remedy)
     if not os.access(place, os.W_OK | os.X_OK):

@@ -109,28 +109,46 @@ def find_sidecars(photo: Path) -> list[Path]:
     for name in (photo.stem, photo.name):
         candidates = (name + suffix for suffix in SIDECAR_SUFFIXES)
         possible = [photo.with_name(c) for c in candidates if len(os.fsencode(c)) <= NAME_BYTES]
-        found.extend([file for file in possible if file.is_file()][:1])  # .XMP may be .xmp again
+        there = [file for file in possible if os.access(file, os.F_OK)]
+        found.extend(there[:1])  # .XMP may be .xmp again
     return found
 
 
-def find_mask(folder: Path, relative: Path, suffixes: Collection[str]) -> Path | None:
-    """Find the mask of a photo in a folder of masks: same relative path, any photo suffix.
+def find_masks(
+    folder: Path, relatives: Iterable[Path], suffixes: Collection[str]
+) -> list[Path | None]:
+    """Find the mask of each photo in a folder of masks: same relative path, any photo suffix.
 
     NAME_mask.png, as `abpn mask` names them, counts where there is no NAME.
 
     Raises:
-        UsageError: more than one file fits.
+        UsageError: more than one file fits a photo, or a folder cannot be read.
     """
-    place = folder / relative.parent
-    for stem in (relative.stem, relative.stem + MASK_ENDING):
-        fitting = sorted(
-            file
-            for file in (place.iterdir() if place.is_dir() else ())
-            if file.stem == stem and file.suffix.lower() in suffixes and file.is_file()
-        )
+    listings: dict[Path, dict[str, list[Path]]] = {}
+    found: list[Path | None] = []
+    for relative in relatives:
+        place = folder / relative.parent
+        if place not in listings:
+            listings[place] = _masks_in(place, suffixes)
+        listing = listings[place]
+        fitting = listing.get(relative.stem) or listing.get(relative.stem + MASK_ENDING) or []
         if len(fitting) > 1:
             names = ", ".join(shown(file) for file in fitting)
             raise UsageError(f"{names}: more than one mask for {shown(relative)}. Keep one.")
-        if fitting:
-            return fitting[0]
-    return None
+        found.append(fitting[0] if fitting else None)
+    return found
+
+
+def _masks_in(place: Path, suffixes: Collection[str]) -> dict[str, list[Path]]:
+    """List the files of one folder that may be masks, by name without suffix."""
+    listing: dict[str, list[Path]] = {}
+    try:
+        for entry in sorted(os.scandir(place), key=lambda entry: entry.name):
+            file = place / entry.name
+            if file.suffix.lower() in suffixes and entry.is_file():
+                listing.setdefault(file.stem, []).append(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return {}  # a photo without a mask, which is told
+    except OSError as error:
+        _refuse_folder(error)
+    return listing

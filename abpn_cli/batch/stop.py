@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
+STDERR = 2
 NOTE = b"\nabpn: stopping; photos in hand are finished first (once more: stop at once)\n"
 
 
@@ -32,7 +32,8 @@ class Stop:
         if self.signal:
             raise KeyboardInterrupt
         self.signal = number
-        os.write(sys.__stderr__.fileno() if sys.__stderr__ else 2, NOTE)  # safe in a handler
+        with suppress(OSError):  # nobody reads stderr
+            os.write(STDERR, NOTE)  # printing is not safe in a handler
 
 
 @contextmanager

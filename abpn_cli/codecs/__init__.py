@@ -15,7 +15,7 @@ from ..metadata import upright
 from ..photo import FormatName, Photo, turn_upright
 from . import jpeg, png, tiff
 from .formats import MAX_PIXELS, EncodeOptions, Header
-from .masks import grey_of, write_mask, write_overlay
+from .masks import grey_of, is_overlay, write_mask, write_overlay
 from .pool import DecodePool
 from .sniff import HEAD_BYTES, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, sniff
 
@@ -29,6 +29,7 @@ __all__ = [
     "Header",
     "decode",
     "encode",
+    "is_overlay",
     "make_upright",
     "probe",
     "read_mask",

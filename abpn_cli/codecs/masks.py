@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import write_atomic
-from ..metadata import exif, png_carrier
+from ..files import opened, write_atomic
+from ..metadata import exif, jpeg_carrier, png_carrier
 from ..photo import Metadata, Photo
 from . import jpeg, png
 from .formats import SOFTWARE, EncodeOptions, to_8_bit
@@ -18,6 +18,7 @@ _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _RED = np.array([255.0, 0.0, 0.0], np.float32)
 _RED_SHARE = 0.6  # of the overlay where the gate is fully open
 _BAND_ROWS = 256
+_OVERLAY_NOTE = b"abpn mask --overlay"  # the JPEG comment by which an overlay is known again
 
 
 def grey_of(photo: Photo) -> NDArray[np.float32]:
@@ -52,10 +53,19 @@ def write_overlay(photo: Photo, gate: NDArray[np.uint8], target: Path) -> None:
         rows = slice(start, start + _BAND_ROWS)
         share = gate[rows, :, None].astype(np.float32) * np.float32(_RED_SHARE / 255)
         pixels[rows] = np.rint(pixels[rows] * (1 - share) + _RED * share).astype(np.uint8)
-    metadata = Metadata(orientation=photo.metadata.orientation, icc=photo.metadata.icc)
+    metadata = Metadata(
+        orientation=photo.metadata.orientation, icc=photo.metadata.icc, comment=_OVERLAY_NOTE
+    )
     plain = replace(photo, pixels=pixels, metadata=metadata, alpha=None)
     data = jpeg.encode(plain, EncodeOptions()).data
     write_atomic(target, lambda path: _fill(path, data))
+
+
+def is_overlay(path: Path) -> bool:
+    """Tell whether a file is a JPEG that `write_overlay` made. Raises PhotoError."""
+    with opened(path) as file:
+        segments, _ = jpeg_carrier.split(file.read())
+    return jpeg_carrier.read(segments)[0].comment == _OVERLAY_NOTE
 
 
 def _fill(path: Path, data: bytes) -> None:

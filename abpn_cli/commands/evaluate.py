@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from math import isfinite
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -55,14 +56,14 @@ def evaluate(
     if pairs is not None:
         rows = _judge_pairs(pairs, file, device, precision.value)
         if json is not None:
-            write_json(json, [row._asdict() for row in rows])
+            write_json(json, [_finite(row._asdict()) for row in rows])
         if json != options.STDOUT:
             write_stdout(_pair_table(rows))
         return
     assert photos is not None
     scores = _judge_painted(file, photos, masks, (list_, nothing), batches, device)
     if json is not None:
-        write_json(json, scores._asdict())
+        write_json(json, _finite(scores._asdict()))
     if json != options.STDOUT:
         write_stdout(
             "".join(f"{name:<12}{value:8.3f}\n" for name, value in scores._asdict().items())
@@ -106,6 +107,14 @@ def _judge_painted(
     if not cloth:
         raise NoPhotoError(f"No photo under {photos}. Check --photos.")
     return judge_held_out(file, PhotoSet(photos, cloth, nothing, masks), count, where)
+
+
+def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The same with null for infinity and NaN, which JSON does not know."""
+    return {
+        name: None if isinstance(value, float) and not isfinite(value) else value
+        for name, value in values.items()
+    }
 
 
 def _pair_table(rows: Sequence[Row]) -> str:

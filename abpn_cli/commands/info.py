@@ -76,17 +76,19 @@ def info(
 
     told: list[Facts] = []
     failed = False
-    for source in find_sources(photos, codecs.sniff, codecs.PHOTO_SUFFIXES):
-        try:
-            facts = _look(codecs.decode(source.path), source.path, detail)
-        except PhotoError as error:
-            tell_error(error)
-            failed = True
-            continue
-        if json is None:
-            write_stdout("\n".join(_lines(facts)) + "\n")
-        else:
-            told.append(facts)
+    sources = find_sources(photos, codecs.sniff, codecs.PHOTO_SUFFIXES)
+    with codecs.DecodePool(1) as pool:  # a decoder that crashes, or mutters, costs its photo
+        for source in sources:
+            try:
+                facts = _look(pool.decode(source.path), source.path, detail)
+            except PhotoError as error:
+                tell_error(error)
+                failed = True
+                continue
+            if json is None:
+                write_stdout("\n".join(_lines(facts)) + "\n")
+            else:
+                told.append(facts)
     if json is not None:
         write_json(json, [asdict(facts) for facts in told])
     if failed:

@@ -23,7 +23,13 @@ def mask(
     photos: options.Photos,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder for the masks. [default: beside]"),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for the masks. [default: beside]",
+            readable=False,
+        ),
     ] = None,
     binary: Annotated[
         bool, typer.Option("--binary", help="White wherever anything is retouched, else black.")
@@ -79,12 +85,9 @@ def _plan(
     from .. import codecs
     from ..batch.plan import Naming, check_out, make_jobs, refuse_out
     from ..batch.sources import MASK_ENDING, find_sources, without_masks
-    from .masks import is_grey_png
+    from .masks import is_own_mask
 
-    def is_ours(path: Path) -> bool:
-        return path.suffix == ".jpg" or is_grey_png(path)
-
-    sources = without_masks(find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES), is_ours)
+    sources = without_masks(find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES), is_own_mask)
     if out is not None:
         refuse_out(paths, out)
         check_out(out)

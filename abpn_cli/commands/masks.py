@@ -22,12 +22,13 @@ def known_bits(path: Path) -> int:
         return 8
 
 
-def is_grey_png(path: Path) -> bool:
-    """Whether a file is what `abpn mask` writes: a PNG of one channel."""
-    if codecs.sniff(path) != "png":
-        return False
+def is_own_mask(path: Path) -> bool:
+    """Whether a file is what `abpn mask` writes: a PNG of one channel, or an overlay."""
+    kind = codecs.sniff(path)
     try:
-        return codecs.probe(path).channels == 1
+        if kind == "jpeg":
+            return codecs.is_overlay(path)
+        return kind == "png" and codecs.probe(path).channels == 1
     except PhotoError:  # no mask of ours; as a photo it is reported
         return False
 

@@ -58,15 +58,19 @@ class Prefer(StrEnum):
     JPEG = "jpeg"
 
 
+# Not readable=True, Typer's default, for any path: a photo that cannot be read costs itself, not
+# the run, and what cannot be read otherwise has an exit code of ours.
 Photos = Annotated[
     list[Path],
     typer.Argument(
-        metavar="PATH", help="Photos, or folders of them (searched through, tree kept)."
+        metavar="PATH",
+        help="Photos, or folders of them (searched through, tree kept).",
+        readable=False,
     ),
 ]
 Weights = Annotated[
     Path | None,
-    typer.Option(metavar="FILE", help="Weights to use in place of the task's own."),
+    typer.Option(metavar="FILE", help="Weights to use in place of the task's own.", readable=False),
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; never falls back silently.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Number format of the convolutions.")]
@@ -89,7 +93,9 @@ DryRun = Annotated[
 ]
 JsonFile = Annotated[
     Path | None,
-    typer.Option("--json", metavar="FILE", help="Write one JSON document; - for stdout."),
+    typer.Option(
+        "--json", metavar="FILE", help="Write one JSON document; - for stdout.", readable=False
+    ),
 ]
 Ndjson = Annotated[bool, typer.Option("--ndjson", help="One JSON event per line on stdout.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Tell errors only.")]

@@ -6,12 +6,13 @@ import json
 import os
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
-from ..errors import AbpnError, PhotoError, TargetError
+from ..errors import AbpnError, PhotoError, TargetError, UsageError, shown
 from .options import STDOUT
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ def tell_error(error: AbpnError) -> None:
     from ..report.lines import one_line
 
     text = "\n".join(one_line(line) for line in str(error).splitlines())
-    typer.secho(f"abpn: {text}", fg="red", err=True)
+    with suppress(OSError):  # nobody reads stderr: the exit code still says it
+        typer.secho(f"abpn: {text}", fg="red", err=True)
 
 
 def write_stdout(text: str) -> None:
@@ -54,16 +56,30 @@ def write_text(path: Path, text: str) -> None:
     write_atomic(path, _writer(text.encode("utf-8")))
 
 
+def refuse_photo(path: Path) -> None:
+    """Refuse to write a report over a photo.
+
+    Raises:
+        UsageError: the file is there, and is one.
+    """
+    from ..codecs import sniff
+
+    if sniff(path) is not None:
+        raise UsageError(f"--json {shown(path)}: is a photo. Name another file.")
+
+
 def write_json(path: Path, value: object) -> None:
     """Write one JSON document, to stdout for `-`.
 
     Raises:
+        UsageError: it would replace a photo.
         TargetError: it cannot be written.
     """
     text = json.dumps(value, indent=2) + "\n"
     if path == STDOUT:
         write_stdout(text)
     else:
+        refuse_photo(path)
         write_text(path, text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -59,20 +60,26 @@ def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions
     A file serves every photo and is read once; a folder matches by relative path.
 
     Raises:
-        UsageError: no such path, or two masks for one photo.
+        UsageError: no such path, two masks for one photo, or a folder without any that fits.
     """
     from functools import lru_cache
 
     from .. import codecs
-    from ..batch.sources import find_mask
+    from ..batch.sources import find_masks
 
     if path is None:
         return Regions(option, "", {}, codecs.read_mask)
-    if not path.exists():
+    if not os.access(path, os.F_OK):
         raise UsageError(f"{option} {shown(path)}: no such file or folder. Check the spelling.")
     to_do = [job for job in jobs if not job.skip]
     if not path.is_dir():
         once = lru_cache(maxsize=1)(codecs.read_mask)
         return Regions(option, "", {job.source: path for job in to_do}, once)
-    files = {job.source: find_mask(path, job.relative, codecs.PHOTO_SUFFIXES) for job in to_do}
+    masks = find_masks(path, (job.relative for job in to_do), codecs.PHOTO_SUFFIXES)
+    if to_do and not any(masks):
+        raise UsageError(
+            f"{option} {shown(path)}: holds no mask for any of these photos. Name masks after "
+            f"their photos, in the same folders: {shown(to_do[0].relative.with_suffix('.png'))}."
+        )
+    files = dict(zip((job.source for job in to_do), masks, strict=True))
     return Regions(option, shown(path), files, codecs.read_mask)

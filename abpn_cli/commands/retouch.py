@@ -32,7 +32,8 @@ NAMES: dict[Format, FormatName | None] = {
 def retouch(
     paths: options.Photos,
     out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the outputs.")
+        Path,
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for the outputs.", readable=False),
     ],
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to retouch: see `abpn weights`.")
@@ -43,11 +44,19 @@ def retouch(
     ] = 1.0,
     only: Annotated[
         Path | None,
-        typer.Option(metavar="MASK", help="Retouch only where this file, or folder, is white."),
+        typer.Option(
+            metavar="MASK",
+            help="Retouch only where this file, or folder, is white.",
+            readable=False,
+        ),
     ] = None,
     protect: Annotated[
         Path | None,
-        typer.Option(metavar="MASK", help="Leave alone where this file, or folder, is white."),
+        typer.Option(
+            metavar="MASK",
+            help="Leave alone where this file, or folder, is white.",
+            readable=False,
+        ),
     ] = None,
     detail: options.Detail = False,
     format_: Annotated[
@@ -136,7 +145,7 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
         settle_twins,
     )
     from ..batch.sources import find_sources, without_masks
-    from .masks import is_grey_png, known_bits
+    from .masks import is_own_mask, known_bits
 
     def format_of(source: Source) -> FormatName:
         return NAMES[asked.format] or same_format(source, known_bits)
@@ -144,7 +153,7 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
     found = find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES)
     refuse_out(paths, out)
     sources = settle_twins(
-        without_masks(found, is_grey_png), asked.prefer.value if asked.prefer else None
+        without_masks(found, is_own_mask), asked.prefer.value if asked.prefer else None
     )
     naming = Naming(out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask)
     planned = make_jobs(sources, naming, asked.overwrite.value)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
@@ -13,7 +15,7 @@ import typer
 from .. import __version__
 from ..errors import AbpnError, TargetError, UsageError, WeightsError, shown
 from .options import STDOUT, Precision, check_voices, memory_bytes, worker_count
-from .output import write_stdout, write_text
+from .output import refuse_photo, write_stdout, write_text
 
 if TYPE_CHECKING:
     from ..batch.pipeline import Limits, Stages
@@ -80,11 +82,11 @@ def go(
     """
     check_report(settings.json, jobs)
     to_do = sum(not job.skip for job in jobs)
-    weights = find_weights(settings) if to_do else None
+    weights = find_weights(settings)
     story = Story(settings, weights, jobs)
     if settings.dry_run:
         story.tell_plan()
-    elif weights is None:
+    elif not to_do:
         story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
     else:
         from ..batch.pipeline import run
@@ -104,7 +106,7 @@ def go(
 class Story:
     """Tells one run to people and to scripts alike."""
 
-    def __init__(self, settings: Settings, weights: Path | None, jobs: Sequence[Job]) -> None:
+    def __init__(self, settings: Settings, weights: Path, jobs: Sequence[Job]) -> None:
         self.teller = make_teller(settings.quiet, settings.verbose)
         self.events = make_events(settings.json, settings.ndjson)
         self.settings = settings
@@ -165,17 +167,16 @@ class Story:
     def _begin(self, device: str) -> None:
         from ..report.events import Setup, plan_event
 
-        weights = None if self.weights is None else shown(self.weights)
         setup = Setup(
             self.settings.verb,
             __version__,
             self.settings.task,
-            weights,
+            shown(self.weights),
             device,
             self.settings.dry_run,
         )
         self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
-        self.teller.detail(f"weights {weights or 'not needed'}, device {device}")
+        self.teller.detail(f"weights {shown(self.weights)}, device {device}")
 
 
 def _exit_code(tally: Tally, fatal: AbpnError | None) -> int:
@@ -194,7 +195,7 @@ def find_weights(settings: Settings) -> Path:
         from ..weights import find
 
         return find(settings.task or "")
-    if not settings.weights.is_file():
+    if not os.access(settings.weights, os.F_OK) or not settings.weights.is_file():
         raise WeightsError(
             settings.weights, "no such weights file", "Check --weights, or use --task alone."
         )
@@ -247,12 +248,14 @@ def check_report(json: Path | None, jobs: Sequence[Job]) -> None:
 
     if json is None or json == STDOUT:
         return
+    check_out(json.parent)
     if json.is_dir():
         raise TargetError(json, "is a folder", "Give --json a file.")
-    check_out(json.parent)
+    refuse_photo(json)
     real = json.resolve()
-    if any(real in (job.source.resolve(), job.target.resolve()) for job in jobs):
-        raise UsageError(f"--json {shown(json)}: is a photo of this run. Name another file.")
+    written = (filter(None, (job.source, job.target, job.mask)) for job in jobs)
+    if any(real == file.resolve() for file in chain.from_iterable(written)):
+        raise UsageError(f"--json {shown(json)}: belongs to this run. Name another file.")
 
 
 def make_teller(quiet: bool, verbose: bool) -> Teller:

@@ -218,19 +218,29 @@ def data_of(
         return studio_data(matched, levels, batch, seed)
     assert photos is not None
     options.check_folder("--photos", photos)
-    train, held_out = photo_sets(photos, masks, lists)
+    train, held_out = photo_sets(photos, masks, lists, tell)
     return photo_data(train, held_out, levels, batch, seed)
 
 
 def photo_sets(
-    photos: Path, masks: Path | None, lists: tuple[Path | None, Path | None, Path | None]
+    photos: Path,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None, Path | None],
+    tell: Callable[[str], None],
 ) -> tuple[PhotoSet, PhotoSet]:
-    """Photos to train on and photos held out; without lists, a tenth is held out by name."""
+    """Photos to train on and photos held out; without lists, a tenth is held out by name.
+
+    Photos that cannot be read are told and left out.
+
+    Raises:
+        UsageError: a list or the masks cannot be used.
+    """
     from ..training.session import (
         PhotoSet,
         check_masks,
         photos_under,
         read_list,
+        readable,
         split_by_name,
     )
 
@@ -241,8 +251,13 @@ def photo_sets(
     nothing = read_list(photos, nothing_list) if nothing_list else []
     kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
     used = set(kept)
-    cloth = [path for path in cloth if path not in used]
-    return PhotoSet(photos, cloth, nothing, masks), PhotoSet(photos, kept, [], masks)
+    parts = []
+    for paths in ([path for path in cloth if path not in used], nothing, kept):
+        good, problems = readable(paths)
+        parts.append(good)
+        for problem in problems:
+            tell(f"left out: {problem}")
+    return PhotoSet(photos, parts[0], parts[1], masks), PhotoSet(photos, parts[2], [], masks)
 
 
 def perceptual_of(

@@ -5,6 +5,7 @@ Nothing here lets rich read markup: a photo may be called ``[bold]x.jpg``.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -46,14 +47,26 @@ class _Rate(ProgressColumn):
         return Text(f"{task.completed / elapsed:.2f} photos/s")
 
 
+class _Stderr(Console):
+    """stderr as rich sees it; a reader that went away is an OSError like any other."""
+
+    def on_broken_pipe(self) -> None:
+        """Raise on, where rich would end the program."""
+        raise  # the BrokenPipeError that rich handles when it calls this
+
+
 class Teller:
-    """Tells one run. Only the thread that made it may call it."""
+    """Tells one run. Only the thread that made it may call it.
+
+    A stderr that cannot be written (its reader gone, its disk full) is told no more; the run,
+    which is for the photos, goes on.
+    """
 
     def __init__(self, loudness: Loudness) -> None:
         self.loudness = loudness
         # stderr decides, not FORCE_COLOR: a bar in a log file is noise
         self.live = loudness > Loudness.QUIET and sys.stderr.isatty()
-        self.console = Console(stderr=True, markup=False, highlight=False, emoji=False)
+        self.console = _Stderr(stderr=True, markup=False, highlight=False, emoji=False)
         self.bar: Progress | None = None
 
     @contextmanager
@@ -113,8 +126,13 @@ class Teller:
 
     def _say(self, line: str, needed: Loudness, style: str = "") -> None:
         """Print one line, never wrapped, above the bar where there is one."""
-        if self.loudness >= needed:
+        if self.loudness < needed:
+            return
+        try:
             self.console.print(Text(line, style=style), soft_wrap=True)
+        except OSError:
+            # what could not be written must not come up again, here or when Python closes it
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
 _STYLES = {"done": "", "skipped": "dim", "failed": "red"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -14,7 +15,8 @@ import torch
 from numpy.lib.npyio import NpzFile
 from torch import distributed as dist
 
-from ..errors import NoPhotoError, UsageError, WeightsError, shown
+from ..codecs import decode
+from ..errors import NoPhotoError, PhotoError, UsageError, WeightsError, shown
 from ..nets.abpn import Abpn, AbpnConfig
 from ..weights import Header, load, read_tensors, save, write_card
 from .pairs import (
@@ -45,6 +47,7 @@ VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
 PAINTED = Recipe(nothing=0, real=0, smooth=0, on_smooth=1, backgrounds=0)
 NOTHING = Recipe(nothing=1)
 CHECKPOINT = "checkpoint.safetensors"
+DECODERS = 4  # photos decoded at once where only their faults are looked for
 
 
 class Data(NamedTuple):
@@ -98,12 +101,12 @@ def check_masks(file: Path) -> None:
     """
     try:
         maps = np.load(file)
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise UsageError(f"--masks {shown(file)}: cannot be read ({error}). Give an .npz.") from (
-            error
-        )
+    except OSError as error:
+        raise UsageError(f"--masks {shown(file)}: cannot be read ({error.strerror}).") from error
+    except (ValueError, EOFError, zipfile.BadZipFile):
+        maps = None
     if not isinstance(maps, NpzFile):
-        raise UsageError(f"--masks {shown(file)}: holds one array only. Give an .npz.")
+        raise UsageError(f"--masks {shown(file)}: is no archive of label maps. Give an .npz file.")
     maps.close()
 
 
@@ -115,6 +118,30 @@ def config_of(preset: str, width: float, task: str) -> AbpnConfig:
 def photos_under(root: Path) -> list[Path]:
     """Every photo under a folder, sorted."""
     return [path for path in sorted(root.rglob("*")) if is_photo(path)]
+
+
+def readable(paths: Sequence[Path]) -> tuple[list[Path], list[str]]:
+    """Photos that can be decoded, and a line for each that cannot.
+
+    Looked at before a run starts: a photo cut short must not end it hours later.
+    """
+    good, problems = [], []
+    with ThreadPoolExecutor(DECODERS) as pool:
+        for path, problem in zip(paths, pool.map(fault_in, paths), strict=True):
+            if problem:
+                problems.append(problem)
+            else:
+                good.append(path)
+    return good, problems
+
+
+def fault_in(path: Path) -> str:
+    """Why a photo cannot be decoded, "" if it can."""
+    try:
+        decode(path)
+    except PhotoError as error:
+        return str(error)
+    return ""
 
 
 def split_by_name(paths: Sequence[Path]) -> list[Path]:
@@ -198,7 +225,7 @@ def studio_data(matched: Matched, levels: Sequence[int], batch: int, seed: int) 
         NoPhotoError: no pair is fit to train on.
     """
     if not matched.pairs:
-        raise NoPhotoError("No pair of photos to train on: " + "; ".join(matched.problems[:3]))
+        raise NoPhotoError("No pair of photos to train on. Check the names in both folders.")
     train, kept = split(matched.pairs)
     source = StudioPairs(train, levels, batch, seed)
     about = {"pairs": len(train), "validation pairs": len(kept), "left out": matched.problems}
