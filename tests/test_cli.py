@@ -418,6 +418,20 @@ def test_an_output_that_cannot_be_written_stops_the_run_with_7(shoot, weights):
     assert not [name for name in files(shoot / "done") if "tmp" in name]
 
 
+def test_a_photo_that_cannot_be_encoded_leaves_no_mask_and_no_sidecar(tmp_path, weights):
+    save(tmp_path / "in" / "long.png", np.full((16, 65501, 3), 90, np.uint8))
+    (tmp_path / "in" / "long.xmp").write_bytes(b"<x:xmpmeta/>")
+    run = ("retouch", "in", "-o", "done", "--weights", weights, "--save-mask", "--format")
+    code, _, err = abpn(*run, "jpeg", cwd=tmp_path)
+    assert code == 3 and "more than a JPEG can hold" in err
+    assert files(tmp_path / "done") == []
+    assert abpn(*run, "png", cwd=tmp_path)[0] == 0
+    assert files(tmp_path / "done") == ["long.png", "long.xmp", "long_mask.png"]
+    before = snapshot(tmp_path / "done")
+    assert abpn(*run, "jpeg", "--overwrite", "always", cwd=tmp_path)[0] == 3
+    assert snapshot(tmp_path / "done").keys() == before.keys()
+
+
 def test_a_stdout_that_is_full_stops_the_run_with_7(shoot, weights):
     full = Path("/dev/full")
     if not full.exists():
@@ -547,6 +561,15 @@ def test_info_tells_what_a_photo_is_and_names_the_broken_one(shoot):
     code, out, _ = abpn("info", "in/a.jpg", "--json", "-", cwd=shoot)
     (facts,) = json.loads(out)
     assert (code, facts["width"], facts["height"], facts["bits"]) == (0, 128, 96, 8)
+
+
+def test_info_tells_of_a_photo_too_small_to_retouch(shoot):
+    save(shoot / "in" / "tiny.png", picture(15, 16))
+    save(shoot / "in" / "small.png", picture(16, 16))
+    _, out, _ = abpn("info", "in/small.png", "in/tiny.png", "--json", "-", cwd=shoot)
+    small, tiny = json.loads(out)
+    assert small["warnings"] == []
+    assert tiny["warnings"] == ["It is too small to retouch: both sides need 16 pixels."]
 
 
 def test_info_passes_a_decoder_s_words_on_in_the_photo_s_own_line(shoot):

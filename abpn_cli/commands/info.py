@@ -103,7 +103,7 @@ def _look(photo: Photo, path: Path, detail: bool) -> Facts:
     height, width = photo.pixels.shape[:2]
     bits = photo.pixels.dtype.itemsize * 8
     camera, exposure = _camera(photo.metadata.exif)
-    levels, thumbnail = outlook((height, width), detail)
+    levels, thumbnail, refused = outlook((height, width), detail)
     return Facts(
         source=shown(path),
         format=photo.format,
@@ -120,7 +120,7 @@ def _look(photo: Photo, path: Path, detail: bool) -> Facts:
         levels=levels,
         thumbnail_width=thumbnail[1],
         thumbnail_height=thumbnail[0],
-        warnings=photo.warnings,
+        warnings=photo.warnings + ((refused,) if refused else ()),
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -81,6 +81,19 @@ def write_json(path: Path, value: object) -> None:
     else:
         refuse_photo(path)
         write_text(path, text)
+
+
+@contextmanager
+def together(files: Iterable[Path]) -> Iterator[None]:
+    """Take back those of the files that the block made, where it fails with an error of ours."""
+    new = [file for file in files if not os.access(file, os.F_OK)]
+    try:
+        yield
+    except AbpnError:
+        for file in new:
+            with suppress(OSError):  # the error that is told is the one that came first
+                file.unlink(missing_ok=True)
+        raise
 
 
 def copy_sidecars(job: Job) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from . import options, shoot
 from .options import Compression, Format, OverwriteChoice, Precision, Prefer
-from .output import copy_sidecars
+from .output import copy_sidecars, together
 from .regions import Regions, find_regions
 
 if TYPE_CHECKING:
@@ -212,7 +212,11 @@ def _encode(job: Job, delivery: _Delivery, encode_options: EncodeOptions) -> tup
     """Write a photo and what goes with it; the photo last, so that it stands for all of them."""
     from .. import codecs
 
-    if job.mask is not None and delivery.mask is not None:
-        codecs.write_mask(delivery.mask, job.mask, delivery.photo.metadata.orientation)
-    copy_sidecars(job)
-    return codecs.encode(delivery.photo, job.target, job.format, encode_options)
+    companions = [written for _, written in job.sidecars]
+    if job.mask is not None:
+        companions.append(job.mask)
+    with together(companions):
+        if job.mask is not None and delivery.mask is not None:
+            codecs.write_mask(delivery.mask, job.mask, delivery.photo.metadata.orientation)
+        copy_sidecars(job)
+        return codecs.encode(delivery.photo, job.target, job.format, encode_options)

@@ -38,16 +38,24 @@ def _facts(row: Listed) -> dict[str, object]:
         "task": row.task,
         "file": shown(row.path),
         "state": row.state,
-        "bytes": row.path.stat().st_size,
+        "bytes": _size(row),
         "card": dict(row.card),
     }
+
+
+def _size(row: Listed) -> int:
+    """Return the bytes of a weights file; 0 for a link that leads nowhere, told as damaged."""
+    try:
+        return row.path.stat().st_size
+    except OSError:
+        return 0
 
 
 def _lines(row: Listed) -> list[str]:
     """Write a task for people: its state, then its card, nested entries left to the file."""
     from ..report.lines import name, one_line
 
-    megabytes = row.path.stat().st_size / 1e6
+    megabytes = _size(row) / 1e6
     lines = [f"{one_line(row.task)}  {row.state}  {megabytes:.1f} MB  {name(row.path)}"]
     for key, value in row.card.items():
         if isinstance(value, str | int | float):

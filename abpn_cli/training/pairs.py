@@ -29,7 +29,15 @@ from .synthesis import Floats
 CHANGED = 2 / 255  # a pixel belongs to M_gt when any channel differs by more [D17]
 MASK_STRIDE = 4  # M_gt is max-pooled to 1/4 of the thumbnail [D17]
 LONGEST = 1600  # px: photos are kept no larger than this while pairs are made from them
-THUMBNAIL_SIZES = ((256, 256), (320, 256), (256, 320), (384, 256), (256, 384), (320, 320))
+THUMBNAIL_SIZES = (
+    (256, 256),
+    (320, 256),
+    (256, 320),
+    (384, 256),
+    (256, 384),
+    (448, 320),
+    (320, 448),
+)
 CROP_SIDES = {1: 128, 2: 64, 3: 40}  # thumbnail px: crops of 256-320 px at full size
 MOST_SHIFT = 1.0  # px at ALIGN_SIDE: two photos further apart than this are misaligned
 ALIGN_SIDE = 512

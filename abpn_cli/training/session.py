@@ -44,7 +44,7 @@ PRESETS: Mapping[str, AbpnConfig] = {
 }
 SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
 VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
-PAINTED = Recipe(nothing=0, real=0, smooth=0, on_smooth=1, backgrounds=0)
+PAINTED = Recipe(nothing=0, real=0, smooth=0, on_smooth=1, strength=(0.9, 1.0), backgrounds=0)
 NOTHING = Recipe(nothing=1)
 CHECKPOINT = "checkpoint.safetensors"
 DECODERS = 4  # photos decoded at once where only their faults are looked for

@@ -21,6 +21,8 @@ FINE_SIGMA = 2.0  # px: finer is the cloth's own texture and stays
 SALIENT_SIGMA = 3.5  # px: where nothing coarser than this stands out, the cloth is smooth already
 RANGE_SIGMA = 0.12  # in log luminance: what differs by more is another cloth, a print, a seam
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on display-encoded values
+SALIENT = (0.008, 0.022)  # relative strength of wrinkles: below is left alone, above goes
+COHERENT = (0.35, 0.6)  # wrinkles run in lines; mélange and knit run nowhere
 DARK = 0.04  # keeps ratios tame in black cloth
 STRONGEST = 0.09  # relative amplitude above which a band is drape or print, not a crease
 
@@ -152,6 +154,14 @@ def off_edges(image: Floats, cloth: Floats, scale: float) -> Floats:
     return as_floats(np.minimum(blur(weight, 2.0 * scale), 1))
 
 
+def coherence(field: Floats, mask: Floats, sigma: float) -> Floats:
+    """How much a (H, W) field runs in one direction around each pixel, 0..1 (structure tensor)."""
+    dx = as_floats(cv2.Sobel(field, cv2.CV_32F, 1, 0, ksize=3))
+    dy = as_floats(cv2.Sobel(field, cv2.CV_32F, 0, 1, ksize=3))
+    xx, yy, xy = (masked_blur(a * b, mask, sigma) for a, b in ((dx, dx), (dy, dy), (dx, dy)))
+    return as_floats(np.sqrt((xx - yy) ** 2 + 4 * xy * xy) / (xx + yy + 1e-9))
+
+
 def inner_cloth(cloth: Floats, scale: float) -> Floats:
     """Erode and feather a machine-made cloth mask: it is wrong at its rim."""
     reach = 2 * round(12 * scale) + 1
@@ -172,10 +182,11 @@ def smoothing_ratio(image: Floats, cloth: Floats, amount: float, coarse: float) 
     plain = as_floats(cloth * keep)
     band, broad = mid_bands(luma, cloth, coarse, scale)
     energy = np.sqrt(np.maximum(masked_blur(broad * broad, plain, 10 * scale), 0))
-    salient = smoothstep(0.004, 0.012, energy)
+    salient = smoothstep(SALIENT[0], SALIENT[1], energy)
+    lined = smoothstep(COHERENT[0], COHERENT[1], coherence(broad, plain, 10 * scale))
     moderate = 1 / (1 + (np.abs(band) / (1.5 * STRONGEST)) ** 4)
     dim = smoothstep(0.02, 0.10, luma)  # in black cloth the band is noise
-    weight = amount * cloth * smoothstep(0.2, 0.7, keep) * salient * moderate * dim
+    weight = amount * cloth * smoothstep(0.2, 0.7, keep) * salient * lined * moderate * dim
     return as_floats(np.clip(np.exp(-weight * band), 0.75, 1.33))
 
 

@@ -15,6 +15,7 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
+from ..errors import UsageError
 from ..nets.abpn import Abpn, AbpnConfig
 from ..nets.bpl import down, laplacian_pyramid, unblend
 from ..weights import Header, read_tensors, save_tensors
@@ -158,7 +159,7 @@ class Trainer:
             checkpoint: Path) -> None:  # fmt: skip
         """Train from the step at hand to the last, saving every `every` steps and at the end."""
         for batch in self._batches():
-            for group in self.adam.param_groups:
+            for group in self._groups():
                 group["lr"] = learning_rate(self.step, self.settings)
             losses = self._step(batch)
             self.step += 1
@@ -168,6 +169,11 @@ class Trainer:
                 self.metrics = validate(self.net)
                 self.net.train()
                 self.save(checkpoint)
+
+    def _groups(self) -> list[dict[str, Any]]:
+        """Parameter groups of both optimisers."""
+        critic = self.critic_adam.param_groups if self.critic is not None else []
+        return [*self.adam.param_groups, *critic]
 
     def _batches(self) -> Iterator[Batch]:
         rank = dist.get_rank() if dist.is_initialized() else 0
@@ -194,6 +200,11 @@ class Trainer:
                 if hasattr(weights, name)
             ]
         ).sum()
+        if not bool(torch.isfinite(total.detach())):
+            raise UsageError(
+                f"step {self.step + 1}: a loss is no number. Run again with a lower --rate; the "
+                "last checkpoint is whole."
+            )
         self.adam.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.adam.step()
@@ -208,6 +219,10 @@ class Trainer:
         loss = discriminator_loss(critic(batch.crop, batch.crop_target), critic(batch.crop, fake))
         self.critic_adam.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
+        if dist.is_initialized():  # DDP wraps the network alone
+            for gradient in [p.grad for p in critic.parameters() if p.grad is not None]:
+                dist.all_reduce(gradient)
+                gradient /= dist.get_world_size()
         self.critic_adam.step()
         return loss.detach()
 
