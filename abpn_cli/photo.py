@@ -89,14 +89,15 @@ class Edit:
     """What retouching did to one photo.
 
     mask_fraction:    share of pixels whose gate is above 0.
-    changed_fraction: share of pixels that differ from the source.
+    changed_fraction: share of pixels that differ from the source; None where only the mask was
+                      wanted.
     levels:           number of halvings l.
     device:           where the network ran ("cpu", "cuda:0").
     largest_layer:    max |B_0| after gate and strength.
     """
 
     mask_fraction: float
-    changed_fraction: float
+    changed_fraction: float | None
     levels: int
     device: str
     largest_layer: float = 0.0

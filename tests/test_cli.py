@@ -253,8 +253,9 @@ def test_a_mask_that_cannot_be_read_costs_its_photo(shoot, weights):
 
 
 def test_mask_writes_the_gate_beside_the_photo_and_knows_its_own_files(shoot, weights):
-    code, out, err = abpn("mask", "in", "--weights", weights, "--binary", cwd=shoot)
-    assert (code, out) == (0, ""), err
+    code, out, err = abpn("mask", "in", "--weights", weights, "--binary", "--ndjson", cwd=shoot)
+    assert code == 0 and " mask" in err and "changed" not in err, err
+    assert json.loads(out.splitlines()[1])["changed_fraction"] is None
     made = ["a_mask.png", "sub/b_mask.png", "sub/c_mask.png"]
     assert [name for name in files(shoot / "in") if "_mask" in name] == made
     mask = load(shoot / "in" / "a_mask.png")
@@ -613,3 +614,7 @@ def test_weights_lists_tasks_with_their_state(tmp_path, weights, monkeypatch):
     assert code == 5
     (row,) = [row for row in json.loads(out) if row["task"] == "mystyle"]
     assert row["state"] == "damaged"
+    (own / "lost.safetensors").symlink_to("nowhere")
+    code, out, _ = abpn("weights", cwd=tmp_path)
+    assert code == 5
+    assert "lost  damaged" in out and "mystyle  damaged" in out

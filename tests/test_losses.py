@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import save_file
 
 from abpn_cli.errors import WeightsError
+from abpn_cli.training.backbones import Lpips
 from abpn_cli.training.losses import (
     PatchDiscriminator,
     PerceptualLoss,
@@ -99,6 +100,22 @@ def test_the_perceptual_loss_is_zero_on_equal_thumbnails_and_has_gradients(tmp_p
     loss(result, torch.rand(1, 3, 64, 64)).backward()
     assert result.grad.abs().max() > 0
     assert all(not p.requires_grad for p in loss.parameters())
+
+
+@pytest.mark.skipif(not MODELS.is_dir(), reason="the shared backbones are not here")
+@pytest.mark.parametrize("kind", ["alexnet", "vgg16"])
+def test_lpips_is_zero_on_equal_pictures_and_grows_with_what_is_seen(kind):
+    lpips = Lpips(MODELS / f"{kind}_lpips_fp16.safetensors")
+    draw = torch.Generator().manual_seed(0)
+    smooth = torch.nn.functional.interpolate(
+        torch.rand(1, 3, 8, 8, generator=draw), size=(128, 128), mode="bicubic"
+    ).clamp(0, 1)
+    noise = torch.randn(1, 3, 128, 128, generator=draw)
+    distances = [float(lpips(smooth, smooth + s * noise)) for s in (0, 0.02, 0.05, 0.2)]
+    assert distances[0] == 0
+    assert distances == sorted(distances)
+    assert distances[3] > 10 * distances[1] > 0
+    assert float(lpips(smooth + 0.05 * noise, smooth)) == pytest.approx(distances[2])
 
 
 @pytest.mark.skipif(not MODELS.is_dir(), reason="the shared backbones are not here")

@@ -40,6 +40,10 @@ def evaluate(
     weights: options.Weights = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.AUTO,
+    lpips: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="AlexNet or VGG-16 backbone: tell LPIPS too (--pairs)."),
+    ] = None,
     json: options.JsonFile = None,
 ) -> None:
     """Judge weights: on before and after photos (--pairs), or on painted creases (--photos).
@@ -54,7 +58,7 @@ def evaluate(
     options.check_range("--batches", batches, 1, 1e6)
     file = weights or find(task)
     if pairs is not None:
-        rows = _judge_pairs(pairs, file, device, precision.value)
+        rows = _judge_pairs(pairs, file, lpips, device, precision.value)
         if json is not None:
             write_json(json, [_finite(row._asdict()) for row in rows])
         if json != options.STDOUT:
@@ -70,9 +74,12 @@ def evaluate(
         )
 
 
-def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision: str) -> list[Row]:
+def _judge_pairs(
+    folders: tuple[Path, Path], file: Path, lpips: Path | None, device: str, precision: str
+) -> list[Row]:
     from ..engine import Retoucher
-    from ..training.evaluate import evaluate_pairs
+    from ..training.backbones import Lpips
+    from ..training.evaluate import Judge, evaluate_pairs
     from ..training.pairs import match_pairs
 
     for folder in folders:
@@ -82,8 +89,11 @@ def _judge_pairs(folders: tuple[Path, Path], file: Path, device: str, precision:
         typer.echo(f"left out: {problem}", err=True)
     if not matched.pairs:
         raise NoPhotoError("No pair of photos to judge by. Check the names in both folders.")
+    judge = Judge(Lpips(lpips) if lpips else None)
+    if lpips is None:
+        typer.echo("LPIPS left out: no --lpips backbone given", err=True)
     engine = Retoucher(file, device, precision)
-    return list(evaluate_pairs(matched.pairs, [(file.stem, engine)]))
+    return list(evaluate_pairs(matched.pairs, [(file.stem, engine)], judge))
 
 
 def _judge_painted(
@@ -120,10 +130,10 @@ def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
 def _pair_table(rows: Sequence[Row]) -> str:
     from ..training.evaluate import gains
 
-    lines = [f"{'photo':<32}{'method':<14}{'whole':>9}{'inside':>9}{'outside':>9}"]
+    lines = [f"{'photo':<32}{'method':<14}{'whole':>9}{'inside':>9}{'outside':>9}{'lpips':>9}"]
     lines += [
         f"{row.photo[:31]:<32}{row.method[:13]:<14}"
-        f"{row.whole:9.2f}{row.inside:9.2f}{row.outside:9.2f}"
+        f"{row.whole:9.2f}{row.inside:9.2f}{row.outside:9.2f}{row.lpips:9.4f}"
         for row in rows
     ]
     for method in dict.fromkeys(row.method for row in rows):

@@ -138,7 +138,7 @@ class _Wish:
         share = float((found > 0).mean())
         height, width = found.shape
         levels = outlook((height, width), self.detail).levels
-        edit = Edit(share, 0.0, levels, str(retoucher.device))
+        edit = Edit(share, None, levels, str(retoucher.device))
         picture = _Picture(found, photo.metadata.orientation, photo if self.overlay else None)
         return Finished(picture, edit, photo.warnings)
 

@@ -38,7 +38,8 @@ def photo_line(outcome: Outcome) -> str:
         f"encode {seconds.encode * 1000:.0f} ms",
     ]
     if outcome.edit is not None:
-        parts.append(f"{share(outcome.edit.changed_fraction)} changed")
+        if outcome.edit.changed_fraction is not None:
+            parts.append(f"{share(outcome.edit.changed_fraction)} changed")
         parts.append(f"{share(outcome.edit.mask_fraction)} mask")
     if outcome.warnings:
         parts.append(plural(len(outcome.warnings), "warning"))

@@ -7,12 +7,17 @@ from math import inf, log10
 from typing import NamedTuple
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ..codecs import decode
 from ..engine import Retoucher
 from ..errors import PhotoError
-from .pairs import CHANGED, Pair, as_floats
+from .backbones import Lpips
+from .pairs import CHANGED, Pair, as_floats, resize
+from .synthesis import Floats
+
+LPIPS_SIDE = 1024  # px: long side at which LPIPS looks, as the paper's protocol does
 
 
 class Row(NamedTuple):
@@ -20,6 +25,7 @@ class Row(NamedTuple):
 
     inside, outside: over M_gt, the pixels the retoucher changed by more than 2/255, and the rest;
     nan where that part is empty.
+    lpips: how different the two look, at LPIPS_SIDE; nan without a backbone.
     """
 
     photo: str
@@ -27,6 +33,7 @@ class Row(NamedTuple):
     whole: float
     inside: float
     outside: float
+    lpips: float
 
 
 def psnr(error: NDArray[np.float32]) -> float:
@@ -37,17 +44,37 @@ def psnr(error: NDArray[np.float32]) -> float:
     return inf if mean == 0 else -10 * log10(mean)
 
 
-def row(
-    photo: str, method: str, result: NDArray[np.float32], target: NDArray[np.float32],
-    changed: NDArray[np.bool_],
-) -> Row:  # fmt: skip
-    """Compare a result with the retoucher's photo, all (H, W, 3); changed: (H, W), M_gt."""
-    error = np.square(result - target)
-    return Row(photo, method, psnr(error), psnr(error[changed]), psnr(error[~changed]))
+class Judge:
+    """Compares a result with the retoucher's photo.
+
+    lpips: the measure to use beside PSNR, or None.
+    """
+
+    def __init__(self, lpips: Lpips | None = None) -> None:
+        self.lpips = lpips
+
+    def row(
+        self, photo: str, method: str, result: Floats, target: Floats, changed: NDArray[np.bool_]
+    ) -> Row:
+        """Judge a result: result and target (H, W, 3) in [0, 1], changed (H, W), M_gt."""
+        error = np.square(result - target)
+        parts = psnr(error), psnr(error[changed]), psnr(error[~changed])
+        return Row(photo, method, *parts, self._distance(result, target))
+
+    def _distance(self, result: Floats, target: Floats) -> float:
+        if self.lpips is None:
+            return float("nan")
+        share = min(1.0, LPIPS_SIDE / max(result.shape[:2]))
+        size = (round(result.shape[0] * share), round(result.shape[1] * share))
+        a, b = (
+            torch.from_numpy(resize(image, size).transpose(2, 0, 1).copy())[None]
+            for image in (result, target)
+        )
+        return float(self.lpips(a, b))
 
 
 def evaluate_pairs(
-    pairs: Iterable[Pair], engines: Sequence[tuple[str, Retoucher]]
+    pairs: Iterable[Pair], engines: Sequence[tuple[str, Retoucher]], judge: Judge
 ) -> Iterator[Row]:
     """Yield a row for the untouched photo and one for each engine, pair by pair.
 
@@ -63,10 +90,10 @@ def evaluate_pairs(
             )
         changed = np.abs(before - target).max(axis=2) > CHANGED
         name = pair.original.name
-        yield row(name, "untouched", before, target, changed)
+        yield judge.row(name, "untouched", before, target, changed)
         for method, engine in engines:
             result, _ = engine.retouch(original)
-            yield row(name, method, as_floats(result), target, changed)
+            yield judge.row(name, method, as_floats(result), target, changed)
 
 
 def gains(rows: Sequence[Row], method: str) -> tuple[float, float, float]:

@@ -8,12 +8,10 @@ from itertools import pairwise
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ..errors import WeightsError
+from .backbones import read_backbone, vgg16_features
 
 DICE_EPSILON = 1.0  # [D21]
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -66,13 +64,7 @@ class PerceptualLoss(nn.Module):
 
     def __init__(self, file: Path) -> None:
         super().__init__()
-        try:
-            tensors = load_file(file)
-        except (OSError, SafetensorError) as error:
-            raise WeightsError(
-                file, f"cannot be read as a backbone ({error})", "Give a VGG-16 safetensors file."
-            ) from error
-        self.features = vgg16_features(file, tensors)
+        self.features = vgg16_features(file, read_backbone(file), VGG16_RELU3_3)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
         self.requires_grad_(False)
@@ -87,34 +79,6 @@ class PerceptualLoss(nn.Module):
             if index in (VGG16_RELU2_2, VGG16_RELU3_3):
                 total = total + F.mse_loss(a, b)
         return total
-
-
-def vgg16_features(file: Path, tensors: dict[str, Tensor]) -> nn.Sequential:
-    """Rebuild VGG-16 up to relu3_3 (torchvision's indices 0..15) from named tensors.
-
-    Raises:
-        WeightsError: a tensor is missing.
-    """
-    widths = (64, 64, 0, 128, 128, 0, 256, 256, 256)  # 0: max pooling
-    layers: list[nn.Module] = []
-    channels = 3
-    for width in widths:
-        if width == 0:
-            layers.append(nn.MaxPool2d(2))
-            continue
-        conv = nn.Conv2d(channels, width, 3, padding=1)
-        name = f"features.{len(layers)}"
-        try:
-            conv.load_state_dict(
-                {part: tensors[f"{name}.{part}"].float() for part in ("weight", "bias")}
-            )
-        except (KeyError, RuntimeError) as error:
-            raise WeightsError(
-                file, f"is no VGG-16: {name} missing or of another shape", "Give VGG-16 weights."
-            ) from error
-        layers += [conv, nn.ReLU()]
-        channels = width
-    return nn.Sequential(*layers)
 
 
 class PatchDiscriminator(nn.Module):
