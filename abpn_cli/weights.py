@@ -165,7 +165,7 @@ def build(path: Path, header: Header) -> nn.Module:
         )  # fmt: skip
     try:
         return NETS[header.net](header.config)
-    except TypeError as error:
+    except (TypeError, ValueError) as error:
         raise WeightsError(
             path, f"has a configuration this abpn does not know ({error})", "Upgrade abpn."
         ) from error

@@ -224,13 +224,50 @@ def test_only_protect_and_strength_reach_the_pixels(tmp_path, weights):
     assert right[:, 64:].any() and not right[:, :64].any()
 
 
-def test_a_photo_without_a_mask_in_the_folder_is_told_of(shoot, weights):
+def test_a_photo_without_a_mask_is_told_of_and_never_retouched_under_only(shoot, weights):
     save(shoot / "masks" / "sub" / "b.png", picture())
-    code, _, err = abpn(
-        "retouch", "in", "-o", "done", "--weights", weights, "--only", "masks", "-v", cwd=shoot
-    )
+    words = ("retouch", "in", "-o", "done", "--weights", weights, "-v", "--overwrite", "always")
+    code, _, err = abpn(*words, "--protect", "masks", cwd=shoot)
     assert code == 0
-    assert "a.jpg  warning: masks (--only) holds no mask for this photo" in err
+    assert "a.jpg  warning: the --protect folder holds no mask for this photo" in err
+    code, _, err = abpn(*words, "--only", "masks", cwd=shoot)
+    assert code == 3
+    assert "a.jpg: the --only folder holds no mask for it. Put a.png there" in err
+    assert "2 failed" in err
+
+
+def test_a_file_of_somebody_elses_is_kept_unless_always(shoot, weights):
+    foreign = save(shoot / "done" / "a.jpg", picture())
+    kept = foreign.read_bytes()
+    os.utime(foreign, ns=(0, 0))  # older than the photo: out of date, were it ours
+    words = ("retouch", "in", "-o", "done", "--weights", weights)
+    code, _, err = abpn(*words, "-v", cwd=shoot)
+    assert code == 0
+    assert "2 done, 1 skipped" in err
+    assert "a.jpg was not written by abpn and is kept" in err
+    assert foreign.read_bytes() == kept
+    for name in ("sub/b.png", "sub/c.tif"):  # ours: written again where the photo is newer
+        os.utime(shoot / "done" / name, ns=(0, 0))
+    code, _, err = abpn(*words, cwd=shoot)
+    assert "2 done, 1 skipped" in err
+    assert abpn(*words, "--overwrite", "always", cwd=shoot)[0] == 0
+    assert foreign.read_bytes() != kept
+    os.utime(foreign, ns=(0, 0))
+    assert "1 done, 2 skipped" in abpn(*words, cwd=shoot)[2]
+
+
+def test_the_sidecar_of_an_upright_copy_says_upright(shoot, weights):
+    turned = Image.fromarray(picture())
+    exif = turned.getexif()
+    exif[ORIENTATION] = 6
+    turned.save(shoot / "in" / "t.jpg", exif=exif)
+    packet = b'<rdf:Description tiff:Orientation="6" xmp:Rating="5"/>'
+    (shoot / "in" / "t.xmp").write_bytes(packet)
+    words = ("retouch", "in/t.jpg", "--weights", weights)
+    assert abpn(*words, "-o", "stored", cwd=shoot)[0] == 0
+    assert (shoot / "stored" / "t.xmp").read_bytes() == packet
+    assert abpn(*words, "-o", "upright", "--upright", cwd=shoot)[0] == 0
+    assert b'tiff:Orientation="1" xmp:Rating="5"' in (shoot / "upright" / "t.xmp").read_bytes()
 
 
 def test_a_folder_of_masks_that_fits_no_photo_is_refused_before_anything_starts(shoot, weights):

@@ -106,6 +106,15 @@ def test_a_configuration_of_a_later_abpn_is_named(tmp_path):
         weights.load(path, CPU)
 
 
+@pytest.mark.parametrize("changes", [{"gate_low": 0.5}, {"width": 0}, {"gate_high": "x"}])
+def test_a_configuration_that_makes_no_sense_is_refused(tmp_path, changes):
+    path = tmp_path / "x.safetensors"
+    odd = weights.Header("abpn", asdict(CONFIG) | changes, "cloth")
+    weights.save(path, Abpn(CONFIG), odd)
+    with pytest.raises(WeightsError, match="configuration this abpn does not know"):
+        weights.load(path, CPU)
+
+
 def test_tensors_that_do_not_fit_the_configuration_are_refused(tmp_path):
     path = tmp_path / "x.safetensors"
     wider = asdict(CONFIG) | {"width": 1 / 16}

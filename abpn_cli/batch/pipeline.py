@@ -184,7 +184,7 @@ class _Belt(Generic[Product]):
         if job is None:
             return None
         if job.skip:
-            return _InHand(job, outcome=Outcome(job, "skipped"))
+            return _InHand(job, outcome=Outcome(job, "skipped", warnings=job.warnings))
         try:
             return _InHand(job, bytes=self.stages.cost(job))
         except PhotoError as error:

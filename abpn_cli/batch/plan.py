@@ -24,6 +24,7 @@ SUFFIXES: Mapping[FormatName, tuple[str, ...]] = {  # the first is the one we gi
     "png": (".png",),
     "tiff": (".tif", ".tiff"),
 }
+FOREIGN = "a file that abpn did not write is in its place"
 LISTED = 20  # collisions shown before the rest is only counted
 
 
@@ -35,6 +36,7 @@ class Naming(NamedTuple):
     format_of:    the format of a photo's output.
     ending:       put behind the name ("_mask").
     keep_mask:    whether each job keeps a mask beside its output.
+    is_ours:      whether a file was written by us: any other is not replaced unasked.
     """
 
     out: Path | None
@@ -42,6 +44,7 @@ class Naming(NamedTuple):
     format_of: Callable[[Source], FormatName]
     ending: str = ""
     keep_mask: bool = False
+    is_ours: Callable[[Path], bool] = lambda path: True
 
 
 def same_format(source: Source, bits: Callable[[Path], int]) -> FormatName:
@@ -68,7 +71,7 @@ def make_jobs(sources: Iterable[Source], naming: Naming, overwrite: Overwrite) -
     jobs = [_job(source, naming) for source in sources]
     refuse_collisions(jobs)
     refuse_overwritten_sources(jobs)
-    return [replace(job, skip=_reason_to_skip(job, overwrite)) for job in jobs]
+    return [_settled(job, overwrite, naming.is_ours) for job in jobs]
 
 
 def _job(source: Source, naming: Naming) -> Job:
@@ -107,6 +110,17 @@ def _sidecars(source: Path, target: Path) -> tuple[tuple[Path, Path], ...]:
         owner = target.name if sidecar.stem == source.name else target.stem
         pairs.append((sidecar, target.with_name(owner + sidecar.suffix)))
     return tuple(pairs)
+
+
+def _settled(job: Job, overwrite: Overwrite, is_ours: Callable[[Path], bool]) -> Job:
+    """Add to a job whether there is nothing to do; a stranger's file in its place is kept."""
+    reason = _reason_to_skip(job, overwrite)
+    if reason or overwrite == "always" or not _exists(job.target) or is_ours(job.target):
+        return replace(job, skip=reason)
+    kept = (
+        f"{shown(job.target)} was not written by abpn and is kept: --overwrite always replaces it"
+    )
+    return replace(job, skip=FOREIGN, warnings=(*job.warnings, kept))
 
 
 def _reason_to_skip(job: Job, overwrite: Overwrite) -> str:

@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from ..errors import PhotoError
 from ..files import TEMP_SUFFIX, opened, write_atomic
 from ..metadata import upright
+from ..metadata import upright_packet as upright_sidecar
 from ..photo import FormatName, Photo, turn_upright
 from . import jpeg, png, tiff
 from .formats import MAX_PIXELS, EncodeOptions, Header
 from .masks import grey_of, is_overlay, write_mask, write_overlay
 from .pool import DecodePool
-from .sniff import HEAD_BYTES, PHOTO_SUFFIXES, RAW_SUFFIXES, kind_of, sniff
+from .sniff import HEAD_BYTES, PHOTO_SUFFIXES, RAW_SUFFIXES, is_ours, kind_of, sniff
 
 __all__ = [
     "MAX_PIXELS",
@@ -29,11 +30,14 @@ __all__ = [
     "Header",
     "decode",
     "encode",
+    "grey_of",
+    "is_ours",
     "is_overlay",
     "make_upright",
     "probe",
     "read_mask",
     "sniff",
+    "upright_sidecar",
     "write_atomic",
     "write_mask",
     "write_overlay",

@@ -96,8 +96,8 @@ def together(files: Iterable[Path]) -> Iterator[None]:
         raise
 
 
-def copy_sidecars(job: Job) -> None:
-    """Copy a photo's `.xmp` files beside its output, byte by byte.
+def copy_sidecars(job: Job, edit: Callable[[bytes], bytes] = bytes) -> None:
+    """Copy a photo's `.xmp` files beside its output, byte by byte where `edit` leaves them.
 
     Raises:
         PhotoError: a sidecar cannot be read.
@@ -112,7 +112,7 @@ def copy_sidecars(job: Job) -> None:
             raise PhotoError(
                 read, f"the sidecar cannot be read ({error.strerror})", "Repair or remove it."
             ) from error
-        write_atomic(written, _writer(data))
+        write_atomic(written, _writer(edit(data)))
 
 
 def _writer(data: bytes) -> Callable[[Path], None]:

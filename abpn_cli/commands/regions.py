@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from ..errors import UsageError, shown
+from ..errors import PhotoError, UsageError, shown
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,11 +17,15 @@ if TYPE_CHECKING:
 
     from ..photo import Job
 
+    Mask = NDArray[np.float32]
+
+ONLY, PROTECT = "--only", "--protect"
+
 
 class Region(NamedTuple):
     """A user's mask for one photo: (H, W) float32 in [0, 1], stored orientation, or none."""
 
-    mask: NDArray[np.float32] | None
+    mask: Mask | None
     warning: str
 
 
@@ -31,27 +36,37 @@ NOWHERE = Region(None, "")
 class Regions:
     """The masks of one option.
 
-    option: its name; folder: shown to the user; files: the mask of each source, None where the
-    folder holds none; read: reads a mask.
+    option: its name; files: the mask of each source, None where the folder holds none; shared:
+    whether one mask serves them all.
     """
 
     option: str
-    folder: str
     files: Mapping[Path, Path | None]
-    read: Callable[[Path], NDArray[np.float32]]
+    shared: bool = False
 
-    def of(self, job: Job) -> Region:
-        """Read the mask of one photo; a photo without one is told so, not refused.
+    def reader(self, read: Callable[[Path], Mask]) -> Callable[[Job], Region]:
+        """Make the function that gives each job its mask; one that all share is read once.
 
-        Raises:
-            PhotoError: the mask cannot be read.
+        The function raises PhotoError where a mask cannot be read, and where `--only` has none
+        for the photo: what the user did not mark must not be touched.
         """
-        if job.source not in self.files:
-            return NOWHERE
-        file = self.files[job.source]
-        if file is None:
-            return Region(None, f"{self.folder} ({self.option}) holds no mask for this photo")
-        return Region(self.read(file), "")
+        read = lru_cache(maxsize=1)(read) if self.shared else read
+
+        def of(job: Job) -> Region:
+            if job.source not in self.files:
+                return NOWHERE
+            file = self.files[job.source]
+            if file is not None:
+                return Region(read(file), "")
+            if self.option == ONLY:
+                raise PhotoError(
+                    job.source,
+                    f"the {ONLY} folder holds no mask for it",
+                    f"Put {shown(job.relative.with_suffix('.png'))} there, white where to retouch.",
+                )
+            return Region(None, f"the {self.option} folder holds no mask for this photo")
+
+        return of
 
 
 def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions:
@@ -62,19 +77,16 @@ def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions
     Raises:
         UsageError: no such path, two masks for one photo, or a folder without any that fits.
     """
-    from functools import lru_cache
-
     from .. import codecs
     from ..batch.sources import find_masks
 
     if path is None:
-        return Regions(option, "", {}, codecs.read_mask)
+        return Regions(option, {})
     if not os.access(path, os.F_OK):
         raise UsageError(f"{option} {shown(path)}: no such file or folder. Check the spelling.")
     to_do = [job for job in jobs if not job.skip]
     if not path.is_dir():
-        once = lru_cache(maxsize=1)(codecs.read_mask)
-        return Regions(option, "", {job.source: path for job in to_do}, once)
+        return Regions(option, {job.source: path for job in to_do}, shared=True)
     masks = find_masks(path, (job.relative for job in to_do), codecs.PHOTO_SUFFIXES)
     if to_do and not any(masks):
         raise UsageError(
@@ -82,4 +94,4 @@ def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions
             f"their photos, in the same folders: {shown(to_do[0].relative.with_suffix('.png'))}."
         )
     files = dict(zip((job.source for job in to_do), masks, strict=True))
-    return Regions(option, shown(path), files, codecs.read_mask)
+    return Regions(option, files)

@@ -11,15 +11,18 @@ import typer
 from . import options, shoot
 from .options import Compression, Format, OverwriteChoice, Precision, Prefer
 from .output import copy_sidecars, together
-from .regions import Regions, find_regions
+from .regions import ONLY, PROTECT, Regions, find_regions
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from ..batch.pipeline import Finished, Stages
     from ..batch.sources import Source
     from ..codecs import DecodePool, EncodeOptions
     from ..engine import Retoucher
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
+    from .regions import Mask
 
 NAMES: dict[Format, FormatName | None] = {
     Format.SAME: None,  # by source
@@ -111,8 +114,8 @@ def retouch(
     planned = _plan(paths, out, _Naming(format_, prefer, overwrite, save_mask))
     looks = _Looks(
         strength,
-        find_regions("--only", only, planned),
-        find_regions("--protect", protect, planned),
+        find_regions(ONLY, only, planned),
+        find_regions(PROTECT, protect, planned),
         quality,
         tiff_compression,
         upright,
@@ -155,7 +158,9 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
     sources = settle_twins(
         without_masks(found, is_own_mask), asked.prefer.value if asked.prefer else None
     )
-    naming = Naming(out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask)
+    naming = Naming(
+        out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask, is_ours=codecs.is_ours
+    )
     planned = make_jobs(sources, naming, asked.overwrite.value)
     check_out(out)
     return planned
@@ -182,33 +187,42 @@ class _Looks:
     def stages(self, retoucher: Retoucher, pool: DecodePool) -> Stages[_Delivery]:
         """Join the rooms: how a photo is decoded, retouched, and encoded."""
         from ..batch.pipeline import Stages
-        from ..codecs import EncodeOptions
+        from ..codecs import EncodeOptions, grey_of
 
         encode_options = EncodeOptions(self.quality, self.tiff_compression.value)
         return Stages(
             cost=shoot.bytes_in_hand,
             decode=lambda job: pool.decode(job.source),
-            retouch=lambda job, photo: self._retouch(retoucher, job, photo),
-            encode=lambda job, delivery: _encode(job, delivery, encode_options),
+            retouch=self._work(retoucher, lambda path: grey_of(pool.decode(path))),
+            encode=lambda job, delivery: _encode(job, delivery, encode_options, self.upright),
         )
 
-    def _retouch(self, retoucher: Retoucher, job: Job, photo: Photo) -> Finished[_Delivery]:
+    def _work(
+        self, retoucher: Retoucher, read_mask: Callable[[Path], Mask]
+    ) -> Callable[[Job, Photo], Finished[_Delivery]]:
         from ..batch.pipeline import Finished
         from ..codecs import make_upright
         from .masks import kept_mask
 
-        only, protect = self.only.of(job), self.protect.of(job)
-        done, edit = retoucher.retouch(photo, self.strength, only.mask, protect.mask)
-        mask = None
-        if job.mask is not None:
-            mask = kept_mask(retoucher.gate(photo), photo.metadata.orientation, self.upright)
-        if self.upright:
-            done = make_upright(done)
-        told = tuple(filter(None, (only.warning, protect.warning)))
-        return Finished(_Delivery(done, mask), edit, done.warnings + told)
+        only_of, protect_of = self.only.reader(read_mask), self.protect.reader(read_mask)
+
+        def work(job: Job, photo: Photo) -> Finished[_Delivery]:
+            only, protect = only_of(job), protect_of(job)
+            done, edit = retoucher.retouch(photo, self.strength, only.mask, protect.mask)
+            mask = None
+            if job.mask is not None:
+                mask = kept_mask(retoucher.gate(photo), photo.metadata.orientation, self.upright)
+            if self.upright:
+                done = make_upright(done)
+            told = tuple(filter(None, (only.warning, protect.warning)))
+            return Finished(_Delivery(done, mask), edit, done.warnings + told)
+
+        return work
 
 
-def _encode(job: Job, delivery: _Delivery, encode_options: EncodeOptions) -> tuple[str, ...]:
+def _encode(
+    job: Job, delivery: _Delivery, encode_options: EncodeOptions, upright: bool
+) -> tuple[str, ...]:
     """Write a photo and what goes with it; the photo last, so that it stands for all of them."""
     from .. import codecs
 
@@ -218,5 +232,5 @@ def _encode(job: Job, delivery: _Delivery, encode_options: EncodeOptions) -> tup
     with together(companions):
         if job.mask is not None and delivery.mask is not None:
             codecs.write_mask(delivery.mask, job.mask, delivery.photo.metadata.orientation)
-        copy_sidecars(job)
+        copy_sidecars(job, codecs.upright_sidecar if upright else bytes)
         return codecs.encode(delivery.photo, job.target, job.format, encode_options)

@@ -73,10 +73,15 @@ def with_one_packet(metadata: Metadata) -> tuple[Metadata, list[str]]:
     return kept, ["Its extended XMP could not be joined to the rest and was left out."]
 
 
+def upright_packet(packet: bytes) -> bytes:
+    """Return an XMP packet, a sidecar's too, that says the pixels stand upright."""
+    return xmp.with_number(packet, "tiff:Orientation", 1)
+
+
 def upright(metadata: Metadata, size: tuple[int, int]) -> Metadata:
     """Return metadata that says the pixels stand upright and have this (height, width)."""
     height, width = size
-    packet = xmp.with_number(metadata.xmp, "tiff:Orientation", 1)
+    packet = upright_packet(metadata.xmp)
     for name, value in (("Width", width), ("Length", height)):
         packet = xmp.with_number(packet, f"tiff:Image{name}", value)
     for name, value in (("X", width), ("Y", height)):

@@ -57,6 +57,17 @@ class AbpnConfig:
     gate_low: float = 0.1
     gate_high: float = 0.3
 
+    def __post_init__(self) -> None:
+        """Refuse what no network can be made of.
+
+        Raises:
+            ValueError: names the key.
+        """
+        if not 0 <= self.gate_low < self.gate_high <= 1:
+            raise ValueError(f"gate_low {self.gate_low}, gate_high {self.gate_high}")
+        if self.width <= 0 or self.levels < 1:
+            raise ValueError(f"width {self.width}, levels {self.levels}")
+
 
 class Retouched(NamedTuple):
     """All that ABPN computes for a batch; index 0 is full size, index l the thumbnail.

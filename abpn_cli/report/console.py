@@ -139,7 +139,8 @@ _STYLES = {"done": "", "skipped": "dim", "failed": "red"}
 
 
 def _needed(outcome: Outcome) -> Loudness:
-    """Failures are always told; skips, which may be thousands, only to who wants detail."""
+    """Failures are always told; plain skips, which may be thousands, only to who wants detail."""
     if outcome.status == "failed":
         return Loudness.QUIET
-    return Loudness.VERBOSE if outcome.status == "skipped" else Loudness.NORMAL
+    quiet_skip = outcome.status == "skipped" and not outcome.warnings
+    return Loudness.VERBOSE if quiet_skip else Loudness.NORMAL
