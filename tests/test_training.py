@@ -14,9 +14,11 @@ from typer.testing import CliRunner
 
 from abpn_cli import weights
 from abpn_cli.cli import app
+from abpn_cli.codecs import decode
 from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
 from abpn_cli.training import session
+from abpn_cli.training.gallery import Gallery
 from abpn_cli.training.losses import LossWeights
 from abpn_cli.training.pairs import (
     Shape,
@@ -214,6 +216,44 @@ def test_validation_runs_where_the_network_is(source):
     assert score(Abpn(SMALL).eval().cuda(), [batch]).in_gain == pytest.approx(0, abs=1e-3)
 
 
+def test_a_checkpoint_of_other_photos_is_refused(source, photos, tmp_path):
+    trainer(source, steps=1).run(silent, lambda _: {}, tmp_path / "x.safetensors")
+    fewer = SynthesisedPairs(
+        source.cloth[:2], source.nothing, source.labels, source.creases, source.recipe, 2, 7
+    )
+    with pytest.raises(UsageError, match="was made from other photos"):
+        session.resume(trainer(fewer, steps=1), tmp_path / "x.safetensors")
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_the_checkpoint(source, tmp_path):
+    run = trainer(source, steps=2, every=1)
+
+    def spoil(progress):
+        if progress.step == 2:
+            raise AssertionError("the second step went through")
+        with torch.no_grad():
+            run.net.j.fill_(float("nan"))
+
+    with pytest.raises(UsageError, match="step 2: a loss is no number"):
+        run.run(spoil, lambda _: {}, tmp_path / "x.safetensors")
+
+
+def test_photos_are_kept_within_a_bound_and_read_once(photos, monkeypatch):
+    opened = []
+
+    def counted(path):
+        opened.append(path.name)
+        return decode(path)
+
+    monkeypatch.setattr("abpn_cli.training.gallery.decode", counted)
+    one = 200 * 260 * 3
+    gallery = Gallery(longest=4096, most_bytes=2 * one)
+    for name in ("c0.png", "c1.png", "c0.png", "c2.png", "c0.png", "c1.png"):
+        assert gallery.pixels(photos / name).shape == (200, 260, 3)
+    assert opened == ["c0.png", "c1.png", "c2.png", "c1.png"]
+    assert max(Gallery(longest=100).pixels(photos / "c0.png").shape[:2]) == 100
+
+
 def test_the_paper_preset_trains_two_levels_and_the_shared_one_several():
     assert session.levels_of(PRESETS["paper"]) == (2,)
     assert len(session.levels_of(PRESETS["shipped"])) > 1
@@ -249,14 +289,18 @@ def test_pairs_are_matched_by_name_and_unfit_ones_reported(tmp_path):
     write(after / "sized.png", image[:200])
     write(before / "moved.png", image)
     write(after / "moved.png", np.roll(image, 9, axis=1))
+    write(before / "twice.png", image)
+    write(before / "twice.jpg", image)
+    write(after / "twice.png", image)
     (before / "notes.txt").write_text("not a photo")
     matched = match_pairs(before, after)
-    assert [pair.original.name for pair in matched.pairs] == ["a.png"]
+    assert [pair.original.name for pair in matched.pairs] == ["a.png", "twice.jpg"]
     problems = "\n".join(matched.problems)
     assert "lonely: no partner" in problems
     assert "sized: sizes differ, 400x300 and 400x200" in problems
     assert "moved: misaligned by" in problems
-    assert len(matched.problems) == 3
+    assert "twice.png: twice.jpg has the same name" in problems
+    assert len(matched.problems) == 4
 
 
 def test_a_retouched_photo_does_not_count_as_shifted():

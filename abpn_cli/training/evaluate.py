@@ -14,7 +14,8 @@ from ..codecs import decode
 from ..engine import Retoucher
 from ..errors import PhotoError
 from .backbones import Lpips
-from .pairs import CHANGED, Pair, as_floats, resize
+from .gallery import resize, upright_floats
+from .pairs import CHANGED, Pair
 from .synthesis import Floats
 
 LPIPS_SIDE = 1024  # px: long side at which LPIPS looks, as the paper's protocol does
@@ -83,7 +84,10 @@ def evaluate_pairs(
     """
     for pair in pairs:
         original = decode(pair.original)
-        before, target = as_floats(original), as_floats(decode(pair.retouched))  # both upright
+        before, target = (
+            upright_floats(original),
+            upright_floats(decode(pair.retouched)),
+        )  # both upright
         if before.shape != target.shape:
             raise PhotoError(
                 pair.retouched, "differs in size from its original", "Export both at one size."
@@ -93,7 +97,7 @@ def evaluate_pairs(
         yield judge.row(name, "untouched", before, target, changed)
         for method, engine in engines:
             result, _ = engine.retouch(original)
-            yield judge.row(name, method, as_floats(result), target, changed)
+            yield judge.row(name, method, upright_floats(result), target, changed)
 
 
 def gains(rows: Sequence[Row], method: str) -> tuple[float, float, float]:

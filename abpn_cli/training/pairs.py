@@ -7,9 +7,9 @@ Everything follows from (seed, step): a resumed run sees the same pairs.
 
 from __future__ import annotations
 
+import hashlib
 import zlib
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
@@ -23,12 +23,13 @@ from torch.nn import functional as F
 
 from ..codecs import decode, sniff
 from ..errors import PhotoError
-from ..photo import Photo, turn_upright
+from .gallery import Gallery, resize, upright_floats
 from .synthesis import Floats
 
 CHANGED = 2 / 255  # a pixel belongs to M_gt when any channel differs by more [D17]
 MASK_STRIDE = 4  # M_gt is max-pooled to 1/4 of the thumbnail [D17]
-LONGEST = 1600  # px: photos are kept no larger than this while pairs are made from them
+LONGEST = 1600  # px: photos that pairs are made from are kept no larger than this
+LONGEST_PAIR = 8192  # px: a studio's pairs are cut at full size, so that the BPL sees real detail
 THUMBNAIL_SIZES = (
     (256, 256),
     (320, 256),
@@ -42,6 +43,9 @@ CROP_SIDES = {1: 128, 2: 64, 3: 40}  # thumbnail px: crops of 256-320 px at full
 MOST_SHIFT = 1.0  # px at ALIGN_SIDE: two photos further apart than this are misaligned
 ALIGN_SIDE = 512
 VALIDATION_SHARE = 10  # one pair in so many is kept for validation
+
+
+_SMALL, _LARGE = Gallery(LONGEST), Gallery(LONGEST_PAIR)  # of this process
 
 
 class Batch(NamedTuple):
@@ -80,10 +84,22 @@ class Shape(NamedTuple):
 
 
 class Source(Protocol):
-    """Anything that makes the batch of a step."""
+    """Anything that makes the batch of a step.
+
+    identity: says from what and how; a run goes on only with the source it began with.
+    """
+
+    @property
+    def identity(self) -> str:
+        """Digest of what and how."""
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`, the same each time it is asked for."""
+
+
+def digest_of(*parts: object) -> str:
+    """Sixteen hexadecimal digits that stand for these values."""
+    return hashlib.sha256(repr(parts).encode()).hexdigest()[:16]
 
 
 def target_mask(original: Tensor, retouched: Tensor) -> Tensor:
@@ -98,13 +114,6 @@ def pick_shape(rng: Generator, levels: Sequence[int]) -> Shape:
     chosen = int(rng.choice(levels, p=odds / odds.sum()))
     size = THUMBNAIL_SIZES[int(rng.integers(len(THUMBNAIL_SIZES)))]
     return Shape(chosen, size, CROP_SIDES.get(chosen, 32))
-
-
-def as_floats(photo: Photo) -> Floats:
-    """Upright pixels of a photo as (H, W, 3) float32 in [0, 1], values as stored."""
-    top = np.iinfo(photo.pixels.dtype).max
-    upright = turn_upright(photo.pixels, photo.metadata.orientation)
-    return np.ascontiguousarray(upright, np.float32) / np.float32(top)
 
 
 def stack(samples: Sequence[Sample], levels: int) -> Batch:
@@ -124,13 +133,6 @@ def stack(samples: Sequence[Sample], levels: int) -> Batch:
     )
 
 
-def resize(image: Floats, size: tuple[int, int]) -> Floats:
-    """Resize to (height, width): area average when shrinking, cubic when growing."""
-    shrinks = image.shape[0] > size[0]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, size[::-1], interpolation=how), np.float32)
-
-
 class Window(NamedTuple):
     """A rectangle of a photo, in pixels, top-left corner and size."""
 
@@ -139,11 +141,14 @@ class Window(NamedTuple):
     height: float
     width: float
 
-    def cut(self, image: Floats, size: tuple[int, int]) -> Floats:
-        """Cut the rectangle out of an image and bring it to `size` (height, width)."""
+    def cut(self, image: Floats | NDArray[np.uint8], size: tuple[int, int]) -> Floats:
+        """Cut the rectangle out of an image and bring it to `size` (height, width), in [0, 1]."""
         rows = slice(round(self.top), max(round(self.top) + 1, round(self.top + self.height)))
         columns = slice(round(self.left), max(round(self.left) + 1, round(self.left + self.width)))
-        return resize(image[rows, columns], size)
+        part = image[rows, columns]
+        if part.dtype == np.uint8:
+            part = part.astype(np.float32) / np.float32(255)
+        return resize(np.asarray(part, np.float32), size)
 
     def part(self, top: float, left: float, height: float, width: float) -> Window:
         """Return a part of it, given in shares of its own sides."""
@@ -156,7 +161,7 @@ class Window(NamedTuple):
 
 
 def draw_window(
-    image: Floats, cloth: Floats | None, size: tuple[int, int], rng: Generator
+    image: Floats | NDArray[np.uint8], cloth: Floats | None, size: tuple[int, int], rng: Generator
 ) -> Window:
     """Draw a window of the aspect of `size` that holds some cloth, 55-100 % of what fits."""
     height, width = image.shape[:2]
@@ -194,20 +199,9 @@ def mirrored(sample: Sample, shape: Shape) -> Sample:
     return Sample(a, b, c, d, (row, shape.thumbnail[1] - shape.crop - column))
 
 
-@lru_cache(maxsize=1024)
-def _upright_bytes(path: Path) -> NDArray[np.uint8]:
-    image = as_floats(decode(path))
-    longest = max(image.shape[:2])
-    if longest > LONGEST:
-        share = LONGEST / longest
-        image = resize(image, (round(image.shape[0] * share), round(image.shape[1] * share)))
-    quantised: NDArray[np.uint8] = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
-    return quantised
-
-
 def read(path: Path) -> Floats:
-    """Read a photo upright, (H, W, 3) float32 in [0, 1], at most LONGEST px long; cached."""
-    return _upright_bytes(path).astype(np.float32) / np.float32(255)
+    """Read a photo upright, (H, W, 3) float32 in [0, 1], at most LONGEST px long; kept."""
+    return _SMALL.image(path)
 
 
 class Pair(NamedTuple):
@@ -234,12 +228,10 @@ def match_pairs(before: Path, after: Path) -> Matched:
 
     Photos without a partner, of another size or shifted against it are named and left out.
     """
-    originals, retouched = (
-        {p.relative_to(root).with_suffix(""): p for p in sorted(root.rglob("*")) if is_photo(p)}
-        for root in (before, after)
-    )
+    problems: list[str] = []
+    originals, retouched = (_by_name(root, problems) for root in (before, after))
     lonely = sorted(set(originals) ^ set(retouched))
-    problems = [f"{name}: no partner in the other folder" for name in lonely]
+    problems += [f"{name}: no partner in the other folder" for name in lonely]
     pairs = []
     for name in sorted(set(originals) & set(retouched)):
         pair = Pair(originals[name], retouched[name])
@@ -251,10 +243,21 @@ def match_pairs(before: Path, after: Path) -> Matched:
     return Matched(pairs, problems)
 
 
+def _by_name(root: Path, problems: list[str]) -> dict[Path, Path]:
+    """Photos by relative path without suffix; of several of one name the first counts."""
+    found: dict[Path, Path] = {}
+    for path in sorted(root.rglob("*")):
+        if is_photo(path):
+            name = path.relative_to(root).with_suffix("")
+            if found.setdefault(name, path) != path:
+                problems.append(f"{path.relative_to(root)}: {found[name].name} has the same name")
+    return found
+
+
 def fault_of(pair: Pair) -> str:
     """Why a pair cannot train, "" if it can: its sizes differ or one is shifted."""
     try:
-        before, after = (as_floats(decode(path)) for path in pair)
+        before, after = (upright_floats(decode(path)) for path in pair)
     except PhotoError as error:
         return str(error)
     if before.shape != after.shape:
@@ -297,6 +300,12 @@ class StudioPairs:
         self.batch_size = batch_size
         self.seed = seed
 
+    @property
+    def identity(self) -> str:
+        """Digest of the pairs and of how they are cut."""
+        names = [path.name for pair in self.pairs for path in pair]
+        return digest_of(names, self.levels, self.batch_size, self.seed)
+
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`: one shape, `batch_size` photos."""
         rng = np.random.default_rng((self.seed, step))
@@ -306,7 +315,7 @@ class StudioPairs:
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a pair and cut one sample from it."""
         pair = self.pairs[int(rng.integers(len(self.pairs)))]
-        before, after = read(pair.original), read(pair.retouched)
+        before, after = (_LARGE.pixels(path) for path in pair)
         window = draw_window(before, None, shape.thumbnail, rng)
         height, width = shape.thumbnail
         thumbnails = [window.cut(image, shape.thumbnail) for image in (before, after)]

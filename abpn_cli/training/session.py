@@ -85,6 +85,9 @@ def read_list(root: Path, file: Path) -> list[Path]:
     except (OSError, UnicodeDecodeError) as error:
         raise UsageError(f"{shown(file)}: cannot be read as a list of photos ({error}).") from error
     paths = [root / name.strip() for name in names if name.strip()]
+    outside = [path for path in paths if not path.resolve().is_relative_to(root.resolve())]
+    if outside:
+        raise UsageError(f"{shown(file)}: names {shown(outside[0])}, outside --photos.")
     missing = [path for path in paths if not path.is_file()]
     if missing:
         raise UsageError(
@@ -295,6 +298,12 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
     wanted = trainer.header()
     found, _ = read_tensors(checkpoint)  # looked at before any of it is taken over
     same = replace(found, digest="", training={}) == replace(wanted, training={})
+    data = found.training.get("data", wanted.training["data"])
+    if data != wanted.training["data"]:
+        raise UsageError(
+            f"{shown(checkpoint)}: was made from other photos, or cut otherwise. "
+            "Give the same options, or another --out."
+        )
     if not same or found.training.get("settings") != wanted.training["settings"]:
         raise UsageError(
             f"{shown(checkpoint)}: was made with other settings. "

@@ -14,16 +14,17 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from . import synthesis
+from .gallery import resize
 from .pairs import (
     Batch,
     Sample,
     Shape,
+    digest_of,
     draw_corner,
     draw_window,
     mirrored,
     pick_shape,
     read,
-    resize,
     stack,
 )
 from .synthesis import Bank, Floats, as_floats
@@ -135,6 +136,13 @@ class SynthesisedPairs:
         self.batch_size = batch_size
         self.seed = seed
         self.levels = tuple(levels)
+
+    @property
+    def identity(self) -> str:
+        """Digest of the photos, the recipe and how samples are cut."""
+        names = [path.name for path in (*self.cloth, *self.nothing)]
+        makers = [getattr(crease, "__name__", type(crease).__name__) for crease in self.creases]
+        return digest_of(names, makers, self.recipe, self.levels, self.batch_size, self.seed)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`: one shape, `batch_size` photos."""

@@ -231,6 +231,7 @@ class Trainer:
         training = {
             "step": self.step,
             "settings": asdict(self.settings),
+            "data": self.source.identity,
             "metrics": self.metrics,
             "commit": commit(),
         }
