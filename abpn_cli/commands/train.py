@@ -102,6 +102,7 @@ def train(
         config_of,
         leave_group,
         levels_of,
+        origin_of,
         processes,
         start_from,
     )
@@ -133,7 +134,9 @@ def train(
     )  # fmt: skip
     first = start_from(start, config) if start else None
     trainer = Trainer(config, settings, data.source, where, backbone, first)
-    card = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
+    card: dict[str, object] = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
+    if start is not None:
+        card["from"] = origin_of(start)
     with training_log(settings.steps) as log:
         path = run_training(
             trainer, data, Run(out), card,

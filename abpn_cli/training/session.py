@@ -334,6 +334,16 @@ def export(trainer: Trainer, run: Run, card: Mapping[str, Any]) -> Path:
     return path
 
 
+def origin_of(file: Path) -> dict[str, Any]:
+    """What a file to go on from says of itself, for the card of what comes of it.
+
+    Raises:
+        WeightsError: missing or damaged.
+    """
+    header, _ = read_tensors(file)
+    return {"file": file.name, "digest": header.digest, **header.training}
+
+
 def start_from(file: Path, config: AbpnConfig) -> Mapping[str, torch.Tensor]:
     """Weights to fine-tune; they must be of the same make.
 
