@@ -71,6 +71,10 @@ def train(
     drop_at: Annotated[
         float, typer.Option(help="Share of the run after which rate is x0.1.")
     ] = 0.5,
+    gate: Annotated[
+        tuple[float, float],
+        typer.Option(metavar="LOW HIGH", help="Mask values from which a pixel is touched, wholly."),
+    ] = (0.1, 0.3),
     seed: Annotated[int, typer.Option(help="Seed of weights and pairs.")] = 0,
     every: Annotated[int, typer.Option(help="Steps between checkpoints and validations.")] = 500,
     vgg16: Annotated[
@@ -118,6 +122,8 @@ def train(
         *((f"--{name}-weight", value, 0, 1e9) for name, value in asdict(lambdas).items()),
     ):  # fmt: skip
         options.check_range(option, value, low, high)
+    if not 0 <= gate[0] < gate[1] <= 1:
+        raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
     check_run(out, task)
     config = config_of(preset.value, width, task)
     where = device_of(device)
@@ -139,7 +145,7 @@ def train(
         card["from"] = origin_of(start)
     with training_log(settings.steps) as log:
         path = run_training(
-            trainer, data, Run(out), card,
+            trainer, data, Run(out, gate), card,
             lambda at: log.step(at.step, at.losses, at.images * processes()),
             lambda step, scores: log.judged(step, scores._asdict()),
         )  # fmt: skip

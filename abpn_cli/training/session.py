@@ -18,7 +18,7 @@ from torch import distributed as dist
 from ..codecs import decode
 from ..errors import NoPhotoError, PhotoError, UsageError, WeightsError, shown
 from ..nets.abpn import Abpn, AbpnConfig
-from ..weights import Header, load, read_tensors, save, write_card
+from ..weights import load, read_tensors, save, write_card
 from .pairs import (
     VALIDATION_SHARE,
     Batch,
@@ -244,9 +244,13 @@ def whole_pairs(pairs: Sequence[Pair], seed: int) -> list[Batch]:
 
 
 class Run(NamedTuple):
-    """Where a run's files lie."""
+    """Where a run's files lie, and the gate (low, high) its weights are to have.
+
+    The gate has no part in training: a finished run is given another by the same command.
+    """
 
     folder: Path
+    gate: tuple[float, float] = (AbpnConfig.gate_low, AbpnConfig.gate_high)
 
     @property
     def checkpoint(self) -> Path:
@@ -282,9 +286,13 @@ def train(
         judged(trainer.step, scores)
         return scores._asdict()
 
+    low, high = run.gate
+    trainer.net.config = replace(trainer.config, gate_low=low, gate_high=high)
     trainer.run(report, validate, run.checkpoint)
     if dist.is_initialized() and dist.get_rank() != 0:
         return run.weights(trainer.settings.task)
+    trainer.net.eval()
+    trainer.metrics = validate(trainer.net)  # a finished run may be given another gate
     return export(trainer, run, {**card, "data": data.about})
 
 
@@ -315,8 +323,8 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
 def export(trainer: Trainer, run: Run, card: Mapping[str, Any]) -> Path:
     """Write the network alone, float16, with its card; return the file."""
     path = run.weights(trainer.settings.task)
-    header = trainer.header()
-    save(path, trainer.net, Header(**{**vars(header), "digest": ""}), half=True)
+    header = replace(trainer.header(), config=asdict(trainer.net.config))
+    save(path, trainer.net, header, half=True)
     training = dict(header.training)
     write_card(
         path,
@@ -354,7 +362,11 @@ def start_from(file: Path, config: AbpnConfig) -> Mapping[str, torch.Tensor]:
     net, header = load(file, torch.device("cpu"))
     wanted = asdict(config)
     names = sorted(wanted.keys() | header.config.keys())
-    other = [name for name in names if header.config.get(name) != wanted.get(name)]
+    other = [
+        name
+        for name in names
+        if not name.startswith("gate_") and header.config.get(name) != wanted.get(name)
+    ]
     if other:
         words = ", ".join(
             f"{name} {header.config.get(name)} and not {wanted.get(name)}" for name in other
