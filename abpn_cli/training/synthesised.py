@@ -83,8 +83,8 @@ class Recipe:
     real: float = 0.35
     smooth: float = 0.10
     on_smooth: float = 0.5
-    strength: tuple[float, float] = (0.7, 0.9)
-    coarse: tuple[float, float] = (11.0, 17.0)
+    strength: tuple[float, float] = (0.9, 1.0)
+    coarse: tuple[float, float] = (13.0, 21.0)
     amplitude: tuple[float, float] = (0.012, 0.05)
     backgrounds: float = 0.5
 
