@@ -254,6 +254,18 @@ def test_photos_are_kept_within_a_bound_and_read_once(photos, monkeypatch):
     assert max(Gallery(longest=100).pixels(photos / "c0.png").shape[:2]) == 100
 
 
+def test_a_boost_multiplies_the_thumbnails_edit_and_leaves_the_run_alone():
+    net = Abpn(SMALL).eval()
+    torch.nn.init.normal_(net.lrl.retouch_branch.painter.feature.weight, std=0.02)
+    thumbnail = torch.rand(1, 3, 64, 64)
+    edit = net.lrl(thumbnail).retouched - thumbnail
+    boosted = session.finished(net, 1.5).lrl(thumbnail).retouched - thumbnail
+    assert torch.allclose(boosted, 1.5 * edit, atol=1e-6)
+    assert torch.equal(net.lrl(thumbnail).retouched - thumbnail, edit)
+    with pytest.raises(UsageError, match="paints whole thumbnails"):
+        session.finished(Abpn(AbpnConfig(width=1 / 32)), 1.5)
+
+
 def test_the_paper_preset_trains_two_levels_and_the_shared_one_several():
     assert session.levels_of(PRESETS["paper"]) == (2,)
     assert len(session.levels_of(PRESETS["shipped"])) > 1

@@ -75,6 +75,9 @@ def train(
         tuple[float, float],
         typer.Option(metavar="LOW HIGH", help="Mask values from which a pixel is touched, wholly."),
     ] = (0.1, 0.3),
+    boost: Annotated[
+        float, typer.Option(help="What the finished weights' edit is multiplied by.")
+    ] = 1.0,
     seed: Annotated[int, typer.Option(help="Seed of weights and pairs.")] = 0,
     every: Annotated[int, typer.Option(help="Steps between checkpoints and validations.")] = 500,
     vgg16: Annotated[
@@ -116,6 +119,7 @@ def train(
     lambdas = LossWeights(mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight)
     for option, value, low, high in (
         ("--width", width, 1 / 64, 4), ("--drop-at", drop_at, 0, 1), ("--rate", rate, 1e-12, 1),
+        ("--boost", boost, 0, 4),
         ("--epochs", epochs, 1, 1e9), ("--steps", 1 if steps is None else steps, 1, 1e9),
         ("--batch", batch, 1, 1e9), ("--every", every, 1, 1e9), ("--workers", workers, 0, 1e3),
         ("--seed", seed, 0, 2**63 - 1),
@@ -145,7 +149,7 @@ def train(
         card["from"] = origin_of(start)
     with training_log(settings.steps) as log:
         path = run_training(
-            trainer, data, Run(out, gate), card,
+            trainer, data, Run(out, gate, boost), card,
             lambda at: log.step(at.step, at.losses, at.images * processes()),
             lambda step, scores: log.judged(step, scores._asdict()),
         )  # fmt: skip

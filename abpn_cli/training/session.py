@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from copy import deepcopy
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -244,13 +245,15 @@ def whole_pairs(pairs: Sequence[Pair], seed: int) -> list[Batch]:
 
 
 class Run(NamedTuple):
-    """Where a run's files lie, and the gate (low, high) its weights are to have.
+    """Where a run's files lie, and what its weights get at the end.
 
-    The gate has no part in training: a finished run is given another by the same command.
+    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by. Neither has
+    a part in training: a finished run is given others by the same command.
     """
 
     folder: Path
     gate: tuple[float, float] = (AbpnConfig.gate_low, AbpnConfig.gate_high)
+    boost: float = 1.0
 
     @property
     def checkpoint(self) -> Path:
@@ -291,9 +294,9 @@ def train(
     trainer.run(report, validate, run.checkpoint)
     if dist.is_initialized() and dist.get_rank() != 0:
         return run.weights(trainer.settings.task)
-    trainer.net.eval()
-    trainer.metrics = validate(trainer.net)  # a finished run may be given another gate
-    return export(trainer, run, {**card, "data": data.about})
+    net = finished(trainer.net, run.boost)
+    trainer.metrics = validate(net)  # a finished run may be given another gate or boost
+    return export(trainer, net, run, {**card, "boost": run.boost, "data": data.about})
 
 
 def resume(trainer: Trainer, checkpoint: Path) -> None:
@@ -320,11 +323,29 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
     trainer.resume(checkpoint)
 
 
-def export(trainer: Trainer, run: Run, card: Mapping[str, Any]) -> Path:
+@torch.no_grad()
+def finished(net: Abpn, boost: float) -> Abpn:
+    """A copy ready to ship, the edit of its residual LRL multiplied by `boost`.
+
+    Squared error makes a network hold back where it is not sure; a boost over 1 gives that back.
+
+    Raises:
+        UsageError: there is no residual to boost.
+    """
+    ready = deepcopy(net).eval()
+    if boost != 1:
+        if not net.config.lrl_residual:
+            raise UsageError("--boost: the network paints whole thumbnails, not edits. Leave it.")
+        for parameter in ready.lrl.retouch_branch.painter.feature.parameters():
+            parameter.mul_(boost)
+    return ready
+
+
+def export(trainer: Trainer, net: Abpn, run: Run, card: Mapping[str, Any]) -> Path:
     """Write the network alone, float16, with its card; return the file."""
     path = run.weights(trainer.settings.task)
-    header = replace(trainer.header(), config=asdict(trainer.net.config))
-    save(path, trainer.net, header, half=True)
+    header = replace(trainer.header(), config=asdict(net.config))
+    save(path, net, header, half=True)
     training = dict(header.training)
     write_card(
         path,
