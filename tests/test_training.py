@@ -17,10 +17,12 @@ from abpn_cli.cli import app
 from abpn_cli.codecs import decode
 from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
-from abpn_cli.training import session
+from abpn_cli.training import data, session
+from abpn_cli.training.data import read_list
 from abpn_cli.training.gallery import Gallery
 from abpn_cli.training.losses import LossWeights
 from abpn_cli.training.pairs import (
+    Pair,
     Shape,
     StudioPairs,
     draw_corner,
@@ -30,7 +32,7 @@ from abpn_cli.training.pairs import (
     split,
     stack,
 )
-from abpn_cli.training.session import PRESETS, read_list
+from abpn_cli.training.session import PRESETS
 from abpn_cli.training.synthesis import ridged_noise
 from abpn_cli.training.synthesised import Labels, Recipe, SynthesisedPairs
 from abpn_cli.training.train import Settings, Trainer, learning_rate
@@ -188,20 +190,20 @@ def test_weights_to_go_on_from_must_be_of_the_same_make(tmp_path):
 
 
 def test_what_is_no_archive_of_label_maps_is_refused(photos, tmp_path):
-    session.check_masks(photos / "masks.npz")
+    data.check_masks(photos / "masks.npz")
     with pytest.raises(UsageError, match="cannot be read"):
-        session.check_masks(tmp_path / "gone.npz")
+        data.check_masks(tmp_path / "gone.npz")
     (tmp_path / "text.npz").write_text("hello")
     np.save(tmp_path / "one.npy", np.zeros(3))
     for name in ("text.npz", "one.npy"):
         with pytest.raises(UsageError, match="is no archive of label maps"):
-            session.check_masks(tmp_path / name)
+            data.check_masks(tmp_path / name)
 
 
 def test_photos_that_cannot_be_read_are_told_before_a_run_starts(photos, tmp_path):
     short = tmp_path / "short.png"
     short.write_bytes((photos / "c0.png").read_bytes()[:3000])
-    good, problems = session.readable([photos / "c1.png", short, photos / "c2.png"])
+    good, problems = data.readable([photos / "c1.png", short, photos / "c2.png"])
     assert good == [photos / "c1.png", photos / "c2.png"]
     assert len(problems) == 1
     assert "short.png: the file is cut short." in problems[0]
@@ -323,7 +325,7 @@ def test_a_retouched_photo_does_not_count_as_shifted():
 
 def test_some_pairs_are_kept_for_validation(tmp_path):
     pairs = [(tmp_path / f"{i}.png", tmp_path / f"r{i}.png") for i in range(30)]
-    pairs = [session.Pair(*pair) for pair in pairs]
+    pairs = [Pair(*pair) for pair in pairs]
     train, kept = split(pairs)
     assert len(kept) == 3
     assert not set(train) & set(kept)

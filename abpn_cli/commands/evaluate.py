@@ -105,7 +105,8 @@ def _judge_painted(
     device: str,
 ) -> Scores:
     from ..engine import choose_device
-    from ..training.session import PhotoSet, check_masks, judge_held_out, photos_under, read_list
+    from ..training.data import PhotoSet, check_masks, photos_under, read_list
+    from ..training.session import judge_held_out
 
     options.check_folder("--photos", photos)
     if masks is not None:

@@ -19,8 +19,8 @@ from . import options
 if TYPE_CHECKING:
     import torch
 
+    from ..training.data import Data, PhotoSet
     from ..training.losses import PerceptualLoss
-    from ..training.session import Data, PhotoSet
 
 
 class Preset(StrEnum):
@@ -217,8 +217,8 @@ def data_of(
     Raises:
         UsageError: neither or both of --pairs and --photos, or a path that is not there.
     """
+    from ..training.data import photo_data, studio_data
     from ..training.pairs import match_pairs
-    from ..training.session import photo_data, studio_data
 
     if (pairs is None) == (photos is None):
         raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
@@ -248,7 +248,7 @@ def photo_sets(
     Raises:
         UsageError: a list or the masks cannot be used.
     """
-    from ..training.session import (
+    from ..training.data import (
         PhotoSet,
         check_masks,
         photos_under,
