@@ -13,7 +13,7 @@ from abpn_cli.cli import app
 from abpn_cli.codecs import EncodeOptions, encode
 from abpn_cli.errors import DeviceError, NoPhotoError, UsageError
 from abpn_cli.photo import Metadata, Photo, turn_back
-from abpn_cli.training.evaluate import Row, evaluate_pairs, gains
+from abpn_cli.training.evaluate import Judge, Row, evaluate_pairs, gains
 from abpn_cli.training.pairs import Pair
 
 INF = float("inf")
@@ -41,7 +41,7 @@ def test_the_untouched_row_is_the_psnr_of_scikit_image(tmp_path):
     before = photo_of(64, 96).pixels
     after = darkened(before)
     pair = Pair(write(tmp_path / "a.png", before), write(tmp_path / "b.png", after))
-    (row,) = evaluate_pairs([pair], [])
+    (row,) = evaluate_pairs([pair], [], Judge())
     assert row.method == "untouched"
     assert row.whole == pytest.approx(peak_signal_noise_ratio(after, before), abs=1e-3)
     changed = np.abs(before.astype(int) - after).max(2) > 2
@@ -55,14 +55,14 @@ def test_a_photo_stored_on_its_side_is_judged_upright(tmp_path):
     stored = Photo(np.ascontiguousarray(turn_back(upright, 6)), Metadata(orientation=6))
     encode(stored, tmp_path / "a.tif", "tiff", EncodeOptions())
     pair = Pair(tmp_path / "a.tif", write(tmp_path / "b.png", upright))
-    (row,) = evaluate_pairs([pair], [])
+    (row,) = evaluate_pairs([pair], [], Judge())
     assert row.whole > 90  # 16-bit and 8-bit values of one photo
 
 
 def test_gains_pair_rows_by_order_where_two_photos_bear_one_name():
     rows = [
-        Row("a.png", "untouched", 40, 30, INF), Row("a.png", "net", 42, 33, 50),
-        Row("a.png", "untouched", 20, 10, 60), Row("a.png", "net", 21, 11, 58),
+        Row("a.png", "untouched", 40, 30, INF, 0.2), Row("a.png", "net", 42, 33, 50, 0.1),
+        Row("a.png", "untouched", 20, 10, 60, 0.2), Row("a.png", "net", 21, 11, 58, 0.1),
     ]  # fmt: skip
     assert gains(rows, "net") == (pytest.approx(1.5), pytest.approx(2.0), pytest.approx(-2.0))
 

@@ -379,7 +379,7 @@ def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_p
     assert file.read_bytes() == before
     regated = abpn(*words, "--gate", 0.4, 0.6, cwd=tmp_path)
     assert regated.returncode == 0, regated.stderr
-    assert json.loads(weights.with_suffix(".json").read_text())["config"]["gate_low"] == 0.4
+    assert json.loads(file.with_suffix(".json").read_text())["config"]["gate_low"] == 0.4
     other = abpn(*words, "--rate", 0.1, cwd=tmp_path)
     assert other.returncode == 2
     assert "was made with other settings" in other.stderr
