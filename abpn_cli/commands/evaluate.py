@@ -19,22 +19,11 @@ if TYPE_CHECKING:
 
 
 def evaluate(
-    pairs: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="ORIGINAL RETOUCHED", help="Two folders of the same photos."),
-    ] = None,
-    photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos to paint creases on.")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(metavar="NPZ", help="Label maps by photo path; 3 is cloth.")
-    ] = None,
-    list_: Annotated[
-        Path | None, typer.Option("--list", metavar="FILE", help="Which of --photos are cloth.")
-    ] = None,
-    nothing: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
-    ] = None,
+    pairs: options.PairFolders = None,
+    photos: options.PhotoFolder = None,
+    masks: options.LabelMaps = None,
+    list_: options.ClothList = None,
+    nothing: options.NothingList = None,
     batches: Annotated[int, typer.Option(help="Batches of four painted pairs.")] = 16,
     task: Annotated[str, typer.Option(help="Task whose weights are judged.")] = "cloth",
     weights: options.Weights = None,
@@ -54,7 +43,7 @@ def evaluate(
     from ..weights import find
 
     if (pairs is None) == (photos is None):
-        raise UsageError("Give either --pairs ORIGINAL RETOUCHED or --photos DIR.")
+        raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
     options.check_range("--batches", batches, 1, 1e6)
     file = weights or find(task)
     if pairs is not None:

@@ -77,6 +77,20 @@ PrecisionOption = Annotated[Precision, typer.Option(help="Number format of the c
 Detail = Annotated[
     bool, typer.Option("--detail", help="Look closer: a larger thumbnail for the network; slower.")
 ]
+PairFolders = Annotated[
+    tuple[Path, Path] | None,
+    typer.Option(metavar="BEFORE AFTER", help="Two folders of the same photos."),
+]
+PhotoFolder = Annotated[Path | None, typer.Option(metavar="DIR", help="Photos to make pairs from.")]
+LabelMaps = Annotated[
+    Path | None, typer.Option(metavar="NPZ", help="Label maps by photo path; 3 is cloth.")
+]
+ClothList = Annotated[
+    Path | None, typer.Option("--list", metavar="FILE", help="Which of --photos are cloth.")
+]
+NothingList = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
+]
 MaxMemory = Annotated[
     str, typer.Option(metavar="SIZE", help="Memory the run may use: 800M, 4G, 2GiB.")
 ]

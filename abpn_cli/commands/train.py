@@ -30,6 +30,10 @@ class Preset(StrEnum):
     PAPER = "paper"
 
 
+# a residual head adds to a picture that is already right: 5e-4 shakes it (docs/experiments.md)
+RATES = {Preset.SHIPPED: 1e-4, Preset.PAPER: 5e-4}
+
+
 class TrainPrecision(StrEnum):
     """Number format of the convolutions while training."""
 
@@ -39,22 +43,11 @@ class TrainPrecision(StrEnum):
 
 def train(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder of this run.")],
-    pairs: Annotated[
-        tuple[Path, Path] | None,
-        typer.Option(metavar="BEFORE AFTER", help="Two folders of the same photos."),
-    ] = None,
-    photos: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Photos to make pairs from.")
-    ] = None,
-    masks: Annotated[
-        Path | None, typer.Option(metavar="NPZ", help="Label maps by photo path; 3 is cloth.")
-    ] = None,
-    list_: Annotated[
-        Path | None, typer.Option("--list", metavar="FILE", help="Which of --photos are cloth.")
-    ] = None,
-    nothing: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
-    ] = None,
+    pairs: options.PairFolders = None,
+    photos: options.PhotoFolder = None,
+    masks: options.LabelMaps = None,
+    list_: options.ClothList = None,
+    nothing: options.NothingList = None,
     held_out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
     ] = None,
@@ -67,7 +60,10 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the photos.")] = 200,
     steps: Annotated[int | None, typer.Option(help="Steps in all, in place of --epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = 5e-4,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of Adam. [default: 5e-4 for paper, 1e-4 for shipped]"),
+    ] = None,
     drop_at: Annotated[
         float, typer.Option(help="Share of the run after which rate is x0.1.")
     ] = 0.5,
@@ -116,6 +112,7 @@ def train(
     from ..training.session import train as run_training
     from ..training.train import Settings, Trainer
 
+    rate = RATES[preset] if rate is None else rate
     lambdas = LossWeights(mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight)
     for option, value, low, high in (
         ("--width", width, 1 / 64, 4), ("--drop-at", drop_at, 0, 1), ("--rate", rate, 1e-12, 1),
