@@ -22,21 +22,6 @@ from abpn_cli.nets.bpl import blend, laplacian_pyramid, pad_to_multiple, unblend
 from abpn_cli.photo import Metadata, Photo, turn_back, turn_upright
 
 
-@pytest.fixture(scope="module")
-def net():
-    return untrained()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(net, tmp_path_factory):
-    return save(net, tmp_path_factory.mktemp("weights") / "test.safetensors")
-
-
-@pytest.fixture(scope="module")
-def retoucher(checkpoint):
-    return Retoucher(checkpoint, device="cpu")
-
-
 def to_tensor(image):
     return torch.from_numpy(np.array(image, np.float32)).permute(2, 0, 1)[None]
 

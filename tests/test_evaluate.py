@@ -5,7 +5,7 @@ import json
 import cv2
 import numpy as np
 import pytest
-from networks import photo_of, save, untrained
+from networks import photo_of
 from skimage.metrics import peak_signal_noise_ratio
 from typer.testing import CliRunner
 
@@ -17,11 +17,6 @@ from abpn_cli.training.evaluate import Judge, Row, evaluate_pairs, gains
 from abpn_cli.training.pairs import Pair
 
 INF = float("inf")
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return save(untrained(), tmp_path_factory.mktemp("weights") / "test.safetensors")
 
 
 def darkened(pixels):

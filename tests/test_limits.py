@@ -15,21 +15,6 @@ from abpn_cli.engine.crew import Crew
 from abpn_cli.errors import DeviceError, PhotoError, UsageError
 
 
-@pytest.fixture(scope="module")
-def net():
-    return untrained()
-
-
-@pytest.fixture(scope="module")
-def checkpoint(net, tmp_path_factory):
-    return save(net, tmp_path_factory.mktemp("weights") / "test.safetensors")
-
-
-@pytest.fixture(scope="module")
-def retoucher(checkpoint):
-    return Retoucher(checkpoint, device="cpu")
-
-
 @pytest.mark.parametrize("size", [(15, 400), (400, 15), (1, 1)])
 def test_a_photo_under_16_px_is_refused(retoucher, size):
     with pytest.raises(PhotoError, match=r"coat\.png: .* too few\. Both sides .* 16 pixels\."):
