@@ -30,8 +30,8 @@ class Preset(StrEnum):
     PAPER = "paper"
 
 
-# a residual head adds to a picture that is already right: 5e-4 shakes it (docs/experiments.md)
-RATES = {Preset.SHIPPED: 1e-4, Preset.PAPER: 5e-4}
+RATE = 5e-4  # the paper's
+PAINTER_SHARES = {Preset.SHIPPED: 0.15, Preset.PAPER: 1.0}  # see training.train.parameter_groups
 
 
 class TrainPrecision(StrEnum):
@@ -60,10 +60,18 @@ def train(
     epochs: Annotated[int, typer.Option(help="Passes over the photos.")] = 200,
     steps: Annotated[int | None, typer.Option(help="Steps in all, in place of --epochs.")] = None,
     batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
-    rate: Annotated[
+    rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = RATE,
+    painter_share: Annotated[
         float | None,
-        typer.Option(help="Learning rate of Adam. [default: 5e-4 for paper, 1e-4 for shipped]"),
+        typer.Option(
+            help="Share of the rate for the layers that write into the picture. "
+            "[default: 1 for paper, 0.15 for shipped]"
+        ),
     ] = None,
+    warm_up: Annotated[int, typer.Option(help="Steps over which the rate rises from 0.")] = 0,
+    average: Annotated[
+        float, typer.Option(help="Decay of the mean of weights that is judged; 0 for none.")
+    ] = 0.0,
     drop_at: Annotated[
         float, typer.Option(help="Share of the run after which rate is x0.1.")
     ] = 0.5,
@@ -112,11 +120,12 @@ def train(
     from ..training.session import train as run_training
     from ..training.train import Settings, Trainer
 
-    rate = RATES[preset] if rate is None else rate
+    share = PAINTER_SHARES[preset] if painter_share is None else painter_share
     lambdas = LossWeights(mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight)
     for option, value, low, high in (
         ("--width", width, 1 / 64, 4), ("--drop-at", drop_at, 0, 1), ("--rate", rate, 1e-12, 1),
-        ("--boost", boost, 0, 4),
+        ("--boost", boost, 0, 4), ("--painter-share", share, 1e-6, 1),
+        ("--warm-up", warm_up, 0, 1e9), ("--average", average, 0, 0.99999),
         ("--epochs", epochs, 1, 1e9), ("--steps", 1 if steps is None else steps, 1, 1e9),
         ("--batch", batch, 1, 1e9), ("--every", every, 1, 1e9), ("--workers", workers, 0, 1e3),
         ("--seed", seed, 0, 2**63 - 1),
@@ -136,7 +145,8 @@ def train(
     settings = Settings(
         steps=steps or epochs * max(1, data.photos // (batch * processes())),
         task=task, rate=rate, drop_at=drop_at, every=every, seed=seed,
-        precision=precision.value, workers=workers,
+        precision=precision.value, workers=workers, warm_up=warm_up, painter_share=share,
+        average=average,
         weights=lambdas if backbone else replace(lambdas, perceptual=0.0),
     )  # fmt: skip
     first = start_from(start, config) if start else None

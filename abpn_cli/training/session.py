@@ -100,11 +100,11 @@ def train(
         return scores._asdict()
 
     low, high = run.gate
-    trainer.net.config = replace(trainer.config, gate_low=low, gate_high=high)
+    trainer.best.config = replace(trainer.config, gate_low=low, gate_high=high)
     trainer.run(report, validate, run.checkpoint)
     if dist.is_initialized() and dist.get_rank() != 0:
         return run.weights(trainer.settings.task)
-    net = finished(trainer.net, run.boost)
+    net = finished(trainer.best, run.boost)
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     return export(trainer, net, run, {**card, "boost": run.boost, "data": data.about})
 

@@ -21,10 +21,15 @@ FINE_SIGMA = 2.0  # px: finer is the cloth's own texture and stays
 SALIENT_SIGMA = 3.5  # px: where nothing coarser than this stands out, the cloth is smooth already
 RANGE_SIGMA = 0.12  # in log luminance: what differs by more is another cloth, a print, a seam
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on display-encoded values
-SALIENT = (0.008, 0.022)  # relative strength of wrinkles: below is left alone, above goes
-COHERENT = (0.35, 0.6)  # wrinkles run in lines; mélange and knit run nowhere
+SALIENT = (0.004, 0.011)  # relative strength of wrinkles: below is left alone, above goes
+COHERENT = (0.15, 0.4)  # wrinkles run in lines; mélange and knit run nowhere
+PLAIN = (
+    1.0,
+    2.0,
+)  # strength of wrinkles by that of the cloth's own texture: knit and lace lie below
+CALM = 0.02  # relative unevenness under which cloth passes for smooth
 DARK = 0.04  # keeps ratios tame in black cloth
-STRONGEST = 0.09  # relative amplitude above which a band is drape or print, not a crease
+STRONGEST = 0.24  # relative amplitude above which a band is drape or print, not a crease
 
 
 class Bank(NamedTuple):
@@ -117,11 +122,12 @@ def edge_aware_base(log_luma: Floats, cloth: Floats, sigma: float) -> Floats:
 class Bands(NamedTuple):
     """Relative light inside the cloth, (H, W), about ±0.1: finer than drape, coarser than cloth.
 
-    creases: down to FINE_SIGMA; broad: down to SALIENT_SIGMA only.
+    creases: down to FINE_SIGMA; broad: down to SALIENT_SIGMA only; texture: finer than creases.
     """
 
     creases: Floats
     broad: Floats
+    texture: Floats
 
 
 def mid_bands(luma: Floats, cloth: Floats, coarse: float, scale: float) -> Bands:
@@ -129,29 +135,44 @@ def mid_bands(luma: Floats, cloth: Floats, coarse: float, scale: float) -> Bands
     log_luma = as_floats(np.log(np.maximum(luma, 0) + DARK))
     plain = as_floats(cloth > 0.5)
     base = edge_aware_base(log_luma, plain, coarse * scale)
-    creases, broad = (
-        as_floats((masked_blur(log_luma, plain, max(0.4, sigma * scale)) - base) * plain)
-        for sigma in (FINE_SIGMA, SALIENT_SIGMA)
+    finest, fine, salient = (
+        masked_blur(log_luma, plain, max(least_sigma, sigma * scale))
+        for sigma, least_sigma in ((0, 0.6), (FINE_SIGMA, 0.8), (SALIENT_SIGMA, 0.8))
     )
-    return Bands(creases, broad)
+    fields = fine - base, salient - base, finest - fine
+    return Bands(*(as_floats(field * plain) for field in fields))
+
+
+def strength_of(field: Floats, mask: Floats, scale: float) -> Floats:
+    """Root mean square of a (H, W) field around each pixel, taken inside the mask."""
+    return as_floats(np.sqrt(np.maximum(masked_blur(field * field, mask, 10 * scale), 0)))
 
 
 def off_edges(image: Floats, cloth: Floats, scale: float) -> Floats:
     """1 on plain cloth, 0 at strong edges: seams, prints, buttons, outlines.
 
-    The bar is set by the cloth's own median gradient, so that a knit is not taken for edges.
+    A crease changes light and never colour, so a step in colour counts from a lower bar. Both bars
+    are set by the cloth's own median gradient, so that a knit is not taken for edges.
     """
     smooth = blur(image, max(0.6, 1.2 * scale))
-    dx = cv2.Sobel(smooth, cv2.CV_32F, 1, 0, ksize=3)
-    dy = cv2.Sobel(smooth, cv2.CV_32F, 0, 1, ksize=3)
-    gradient = greatest(as_floats(np.sqrt(dx * dx + dy * dy))) / 8
-    inside = gradient[cloth > 0.5]
-    usual = float(np.median(inside)) if inside.size else 0.0
-    bar = max(4.0 * usual, 0.008)
+    tones = np.log(np.maximum(smooth, 0) + DARK)
+    colour = as_floats(tones - tones.mean(2, keepdims=True))
     reach = 2 * round(2.5 * scale) + 1
-    strongest = as_floats(cv2.dilate(gradient, np.ones((reach, reach), np.uint8)))
-    weight = as_floats(np.exp(-((strongest / bar) ** 4)))
-    return as_floats(np.minimum(blur(weight, 2.0 * scale), 1))
+    around = np.ones((reach, reach), np.uint8)
+    total = np.zeros(cloth.shape, np.float32)
+    for view, factor, floor in ((smooth, 7.0, 0.02), (colour, 5.0, 0.02)):
+        gradient = steepness(view)
+        inside = gradient[cloth > 0.5]
+        usual = float(np.median(inside)) if inside.size else 0.0
+        total += as_floats(cv2.dilate(gradient, around) / max(factor * usual, floor)) ** 4
+    return as_floats(np.minimum(blur(as_floats(np.exp(-total)), 2.0 * scale), 1))
+
+
+def steepness(image: Floats) -> Floats:
+    """Largest gradient of any channel, per pixel: (H, W, 3) to (H, W)."""
+    dx = cv2.Sobel(image, cv2.CV_32F, 1, 0, ksize=3)
+    dy = cv2.Sobel(image, cv2.CV_32F, 0, 1, ksize=3)
+    return as_floats(greatest(as_floats(np.sqrt(dx * dx + dy * dy))) / 8)
 
 
 def coherence(field: Floats, mask: Floats, sigma: float) -> Floats:
@@ -169,25 +190,53 @@ def inner_cloth(cloth: Floats, scale: float) -> Floats:
     return as_floats(np.minimum(blur(core, 5 * scale), core.max() if core.size else 0))
 
 
-def smoothing_ratio(image: Floats, cloth: Floats, amount: float, coarse: float) -> Floats:
-    """Ratio that lowers the real wrinkles of a photo: an imitation of a retoucher's target.
+class Smoothed(NamedTuple):
+    """An imitation of a retoucher's target.
+
+    ratio: (H, W), what the photo is multiplied by; left: (H, W), what stays, by
+    `unevenness`.
+    """
+
+    ratio: Floats
+    left: Floats
+
+
+def smoothed(image: Floats, cloth: Floats, amount: float, coarse: float) -> Smoothed:
+    """Lower the real wrinkles of a photo.
 
     image:  (H, W, 3) RGB in [0, 1]; cloth: (H, W) in [0, 1], as `inner_cloth` returns it.
     amount: share of the mid-band removed; coarse: its wide sigma in px at 1024.
-    Backs off at strong edges, where the amplitude says drape or print, and on smooth cloth.
+    Backs off at strong edges, where the amplitude says drape or print, where the cloth's own
+    texture is as strong (knit, lace, denim), and on smooth cloth.
     """
     scale = scale_of(image)
     luma = luminance(image)
     keep = off_edges(image, cloth, scale)
     plain = as_floats(cloth * keep)
-    band, broad = mid_bands(luma, cloth, coarse, scale)
-    energy = np.sqrt(np.maximum(masked_blur(broad * broad, plain, 10 * scale), 0))
-    salient = smoothstep(SALIENT[0], SALIENT[1], energy)
-    lined = smoothstep(COHERENT[0], COHERENT[1], coherence(broad, plain, 10 * scale))
-    moderate = 1 / (1 + (np.abs(band) / (1.5 * STRONGEST)) ** 4)
+    bands = mid_bands(luma, cloth, coarse, scale)
+    energy = strength_of(bands.broad, plain, scale)
+    texture = strength_of(bands.texture, plain, scale)
+    wrinkled = (
+        smoothstep(*SALIENT, energy)
+        * smoothstep(*COHERENT, coherence(bands.broad, plain, 10 * scale))
+        * smoothstep(*PLAIN, as_floats(energy / (texture + 0.002)))
+    )
+    moderate = 1 / (1 + (np.abs(bands.creases) / STRONGEST) ** 4)
     dim = smoothstep(0.02, 0.10, luma)  # in black cloth the band is noise
-    weight = amount * cloth * smoothstep(0.2, 0.7, keep) * salient * lined * moderate * dim
-    return as_floats(np.clip(np.exp(-weight * band), 0.75, 1.33))
+    weight = amount * cloth * smoothstep(0.2, 0.7, keep) * wrinkled * moderate * dim
+    ratio = as_floats(np.clip(np.exp(-weight * bands.creases), 0.7, 1.4))
+    return Smoothed(ratio, unevenness(as_floats(luma * ratio), cloth, coarse))
+
+
+def unevenness(luma: Floats, cloth: Floats, coarse: float) -> Floats:
+    """Relative strength of all that is finer than drape: folds, seams and prints alike; (H, W)."""
+    scale = max(luma.shape) / REFERENCE_SIDE
+    inside = as_floats(cloth > 0.5)
+    log_luma = as_floats(np.log(np.maximum(luma, 0) + DARK))
+    salient, drape = (
+        masked_blur(log_luma, inside, max(0.8, s * scale)) for s in (SALIENT_SIGMA, coarse)
+    )
+    return strength_of(as_floats((salient - drape) * inside), inside, scale)
 
 
 def ridged_noise(size: tuple[int, int], rng: Generator) -> Floats:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import cv2
 import numpy as np
@@ -30,7 +30,9 @@ from .pairs import (
 from .synthesis import Bank, Floats, as_floats
 
 CLOTH = 3  # the label of cloth in a label map
+MOSTLY = 0.6  # share of the cloth that must be smooth for creases to be painted on it
 
+Kind = Literal["smooth", "real", "painted"]
 Crease = Callable[[tuple[int, int], Generator], Floats]
 
 
@@ -51,21 +53,37 @@ class Look(NamedTuple):
             rng.uniform(0.75, 1.35), gain.astype(np.float32), bool(rng.random() < 0.1), grain
         )
 
-    def put_on(self, image: Floats, rng: Generator) -> Floats:
-        """(H, W, 3) in [0, 1] to the same."""
+    def put_on(self, image: Floats) -> Floats:
+        """Exposure and colour on (H, W, 3) in [0, 1]."""
         out = np.clip(image, 0, 1) ** np.float32(self.gamma) * self.gain
         if self.grey:
             out = np.repeat(synthesis.luminance(out)[..., None], 3, 2)
-        if self.grain:
-            out = out + np.float32(self.grain) * rng.standard_normal(out.shape, np.float32)
         return as_floats(np.clip(out, 0, 1))
+
+    def grained(self, image: Floats, rng: Generator) -> Floats:
+        """Grain on (H, W, 3) in [0, 1]; last, lest it be taken for the cloth's texture."""
+        if not self.grain:
+            return image
+        noise = np.float32(self.grain) * rng.standard_normal(image.shape, np.float32)
+        return as_floats(np.clip(image + noise, 0, 1))
 
 
 class Edits(NamedTuple):
-    """Ratio fields of a pair at working size: original = photo·before, retouched = photo·after."""
+    """Ratio fields of a pair at working size: original = photo·before, retouched = photo·after.
+
+    fit: whether the photo served for the kind of pair that was asked for.
+    """
 
     before: Floats
     after: Floats
+    fit: bool = True
+
+
+class Scene(NamedTuple):
+    """A photo (H, W, 3) and its cloth (H, W), None where there is none; floats in [0, 1]."""
+
+    image: Floats
+    cloth: Floats | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +93,8 @@ class Recipe:
     nothing: pairs from photos with nothing to do; real: real wrinkles, smoothed target;
     smooth: already smooth cloth, left alone; strength: range of the share of wrinkles removed.
     on_smooth: share of painted creases laid on cloth already smoothed, the rest on it as it is.
+    draws: photos drawn, at most, until one is smooth enough to be painted on: beside real wrinkles
+    that stay, painted ones could only be told by their style.
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
     backgrounds: share of white-studio photos set before another background.
     """
@@ -87,6 +107,14 @@ class Recipe:
     coarse: tuple[float, float] = (13.0, 21.0)
     amplitude: tuple[float, float] = (0.012, 0.05)
     backgrounds: float = 0.5
+    draws: int = 3
+
+    def kind(self, rng: Generator) -> Kind:
+        """Draw what a pair of cloth is made to be."""
+        drawn = rng.random()
+        if drawn < self.smooth:
+            return "smooth"
+        return "real" if drawn < self.smooth + self.real else "painted"
 
 
 @lru_cache(maxsize=4)
@@ -155,7 +183,16 @@ class SynthesisedPairs:
         if self.nothing and rng.random() < self.recipe.nothing:
             path = self.nothing[int(rng.integers(len(self.nothing)))]
             image = without_cloth(read(path), self.labels(path, CLOTH))
-            return self._cut(image, None, shape, rng)
+            return self._cut(Scene(image, None), "smooth", shape, rng)[0]
+        kind = self.recipe.kind(rng)
+        for _ in range(self.recipe.draws):
+            sample, fit = self._cut(self._scene(rng), kind, shape, rng)
+            if fit:
+                break
+        return sample
+
+    def _scene(self, rng: Generator) -> Scene:
+        """Draw a photo of cloth, now and then set before another background."""
         path = self.cloth[int(rng.integers(len(self.cloth)))]
         image, cloth = read(path), self.labels(path, CLOTH)
         cloth = np.ones(image.shape[:2], np.float32) if cloth is None else cloth
@@ -167,26 +204,30 @@ class SynthesisedPairs:
                 behind = read(self.nothing[int(rng.integers(len(self.nothing)))])
                 behind = resize(behind, (image.shape[0], image.shape[1]))
                 image = image * person[..., None] + behind * (1 - person[..., None])
-        return self._cut(image, cloth, shape, rng)
+        return Scene(image, cloth)
 
-    def _cut(self, image: Floats, cloth: Floats | None, shape: Shape, rng: Generator) -> Sample:
+    def _cut(self, scene: Scene, kind: Kind, shape: Shape, rng: Generator) -> tuple[Sample, bool]:
+        """Cut a window out of a scene and make a pair of it; say whether it is of that kind."""
+        image, cloth = scene
         height, width = shape.thumbnail
         working = (2 * height, 2 * width)
         window = draw_window(image, cloth, shape.thumbnail, rng)
         look = Look.draw(rng)
-        whole = look.put_on(window.cut(image, working), rng)
-        mask = None if cloth is None else np.clip(window.cut(cloth, working), 0, 1)
-        edits = self.edits(whole, mask, rng)
+        whole = look.put_on(window.cut(image, working))
+        mask = None if cloth is None else as_floats(np.clip(window.cut(cloth, working), 0, 1))
+        edits = self.edits(whole, mask, kind, rng)
         edited = np.abs(edits.before - edits.after)[::2, ::2] > 0.01
         corner = draw_corner(edited, shape, rng)
         inner = window.part(
             corner[0] / height, corner[1] / width, shape.crop / height, shape.crop / width
         )
         side = shape.crop << shape.levels
-        crop = look.put_on(inner.cut(image, (side, side)), rng)
+        crop = look.grained(look.put_on(inner.cut(image, (side, side))), rng)
         rows = slice(2 * corner[0], 2 * (corner[0] + shape.crop))
         columns = slice(2 * corner[1], 2 * (corner[1] + shape.crop))
-        before, after = (resize(field[rows, columns], (side, side)) for field in edits)
+        fields = (edits.before, edits.after)
+        before, after = (resize(field[rows, columns], (side, side)) for field in fields)
+        whole = look.grained(whole, rng)
         sample = Sample(
             cv2.pyrDown(np.clip(whole * edits.before[..., None], 0, 1)).astype(np.float32),
             cv2.pyrDown(np.clip(whole * edits.after[..., None], 0, 1)).astype(np.float32),
@@ -194,25 +235,30 @@ class SynthesisedPairs:
             np.clip(crop * after[..., None], 0, 1),
             corner,
         )
-        return mirrored(sample, shape) if rng.random() < 0.5 else sample
+        return mirrored(sample, shape) if rng.random() < 0.5 else sample, edits.fit
 
-    def edits(self, image: Floats, cloth: Floats | None, rng: Generator) -> Edits:
-        """Choose what is wrong with a photo and what a retoucher would make of it."""
+    def edits(self, image: Floats, cloth: Floats | None, kind: Kind, rng: Generator) -> Edits:
+        """Settle what is wrong with a photo and what a retoucher would make of it.
+
+        Creases are painted only where the target is smooth: beside real wrinkles that stay,
+        painted ones could be told by nothing but their style. A photo that is not gives its real
+        wrinkles, smoothed.
+        """
         same = np.ones(image.shape[:2], np.float32)
         if cloth is None or cloth.max() < 0.5:
-            return Edits(same, same)
-        scale = synthesis.scale_of(image)
-        core = synthesis.inner_cloth(cloth, scale)
+            return Edits(same, same, kind != "painted")
+        core = synthesis.inner_cloth(cloth, synthesis.scale_of(image))
         strength = rng.uniform(*self.recipe.strength)
-        coarse = rng.uniform(*self.recipe.coarse)
-        after = synthesis.smoothing_ratio(image, core, strength, coarse)
-        kind = rng.random()
-        if kind < self.recipe.smooth:
+        after, left = synthesis.smoothed(image, core, strength, rng.uniform(*self.recipe.coarse))
+        if kind == "smooth":
             return Edits(after, after)
-        if kind < self.recipe.smooth + self.recipe.real:
-            return Edits(same, after)
+        calm = left < synthesis.CALM
+        inside = core > 0.5
+        if kind == "real" or not inside.any() or calm[inside].mean() < MOSTLY:
+            return Edits(same, after, kind == "real")
         crease = self.creases[int(rng.integers(len(self.creases)))](image.shape[:2], rng)
         where = core * synthesis.patches(image.shape[:2], rng.uniform(0.2, 0.9), rng)
+        where = where * synthesis.blur(as_floats(calm), 4 * synthesis.scale_of(image))
         shading = 1 + rng.uniform(*self.recipe.amplitude) * crease * where
         painted = after if rng.random() < self.recipe.on_smooth else same
         return Edits((painted * shading).astype(np.float32), after)

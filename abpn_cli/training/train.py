@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Callable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +33,7 @@ from .losses import (
 from .pairs import Batch, Source, target_mask
 
 ADAM_BETAS = (0.9, 0.999)
+PAINTERS = ("lrl.retouch_branch.lams.5.", "refining.", "j", "k")  # what writes into the picture
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Settings:
 
     steps: optimiser steps in all; drop_at: share of them after which the rate is ×0.1 (paper:
     half); every: steps between checkpoints and validations; precision: "float32" or "bf16".
+    warm_up: steps over which the rate rises from 0; painter_share: rate of the layers that write
+    into the picture, as a share of the others'; average: decay of the running mean of the weights,
+    which is what is judged and shipped, 0 for none.
     """
 
     steps: int
@@ -50,6 +55,9 @@ class Settings:
     seed: int = 0
     precision: str = "float32"
     workers: int = 1
+    warm_up: int = 0
+    painter_share: float = 1.0
+    average: float = 0.0
     weights: LossWeights = field(default_factory=LossWeights)
 
 
@@ -75,8 +83,21 @@ class _Steps(Dataset[Batch]):
 
 
 def learning_rate(step: int, settings: Settings) -> float:
-    """Rate of a step: constant, ×0.1 after `drop_at` of the run (paper 5.1)."""
-    return settings.rate * (1.0 if step < settings.drop_at * settings.steps else 0.1)
+    """Rate of a step: constant after the warm-up, ×0.1 after `drop_at` of the run (paper 5.1)."""
+    risen = min(1.0, (step + 1) / (settings.warm_up + 1))
+    return settings.rate * risen * (1.0 if step < settings.drop_at * settings.steps else 0.1)
+
+
+def parameter_groups(net: Abpn, painter_share: float) -> list[dict[str, Any]]:
+    """Adam's groups: all else, and what writes into the picture, each with its `share` of the rate.
+
+    Under a residual LRL that picture is right from the start, and Adam's jitter in its last layers
+    is as large as the edit: they bear a lower rate than the rest (docs/experiments.md).
+    """
+    wanted = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
+    painters = [p for name, p in wanted if name.startswith(PAINTERS)]
+    rest = [p for name, p in wanted if not name.startswith(PAINTERS)]
+    return [{"params": rest, "share": 1.0}, {"params": painters, "share": painter_share}]
 
 
 class AbpnLosses(nn.Module):
@@ -146,8 +167,9 @@ class Trainer:
         perceptual = perceptual.to(device) if perceptual else None
         model = AbpnLosses(self.net, settings.weights, perceptual, settings.precision)
         self.model: nn.Module = DistributedDataParallel(model) if dist.is_initialized() else model
-        wanted = [p for p in self.net.parameters() if p.requires_grad]
-        self.adam = torch.optim.Adam(wanted, settings.rate, ADAM_BETAS, fused=True)
+        groups = parameter_groups(self.net, settings.painter_share)
+        self.adam = torch.optim.Adam(groups, settings.rate, ADAM_BETAS, fused=True)
+        self.average = deepcopy(self.net).eval() if settings.average > 0 else None
         self.critic: PatchDiscriminator | None = None
         if settings.weights.adversarial > 0:
             self.critic = PatchDiscriminator().to(device)
@@ -160,15 +182,34 @@ class Trainer:
         """Train from the step at hand to the last, saving every `every` steps and at the end."""
         for batch in self._batches():
             for group in self._groups():
-                group["lr"] = learning_rate(self.step, self.settings)
+                group["lr"] = group.get("share", 1.0) * learning_rate(self.step, self.settings)
             losses = self._step(batch)
             self.step += 1
+            self._update_average()
             report(Progress(self.step, losses, len(batch.thumbnail)))
             if self.step % self.settings.every == 0 or self.step == self.settings.steps:
                 self.net.eval()
-                self.metrics = validate(self.net)
+                self.metrics = validate(self.best)
                 self.net.train()
                 self.save(checkpoint)
+
+    @property
+    def best(self) -> Abpn:
+        """The network to judge and to ship: the running mean where there is one."""
+        return self.net if self.average is None else self.average
+
+    @torch.no_grad()
+    def _update_average(self) -> None:
+        if self.average is None:
+            return
+        # at first the mean of few steps, lest it stay near the random start
+        decay = min(self.settings.average, self.step / (self.step + 10))
+        pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
+        for mean, new in pairs:
+            if mean.is_floating_point():
+                mean.lerp_(new, 1 - decay)
+            else:
+                mean.copy_(new)
 
     def _groups(self) -> list[dict[str, Any]]:
         """Parameter groups of both optimisers."""
@@ -243,6 +284,8 @@ class Trainer:
             return
         tensors = {f"net.{name}": tensor for name, tensor in self.net.state_dict().items()}
         tensors |= _adam_tensors("adam", self.adam)
+        if self.average is not None:
+            tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
         if self.critic is not None:
             tensors |= {f"critic.{n}": t for n, t in self.critic.state_dict().items()}
             tensors |= _adam_tensors("critic_adam", self.critic_adam)
@@ -258,6 +301,8 @@ class Trainer:
         header, tensors = read_tensors(path)
         self.net.load_state_dict(_under("net", tensors))
         _load_adam(self.adam, _under("adam", tensors))
+        if self.average is not None:
+            self.average.load_state_dict(_under("average", tensors))
         if self.critic is not None:
             self.critic.load_state_dict(_under("critic", tensors))
             _load_adam(self.critic_adam, _under("critic_adam", tensors))
