@@ -11,8 +11,9 @@ from abpn_cli.training.synthesis import (
     off_edges,
     patches,
     ridged_noise,
-    smoothing_ratio,
+    smoothed,
     tension_folds,
+    unevenness,
     wrinkle_patch,
 )
 
@@ -54,7 +55,7 @@ def test_a_crease_generator_follows_its_seed_alone(generate):
 
 def test_real_creases_are_lowered_by_the_amount_asked_for():
     image = wavy_cloth()
-    ratio = smoothing_ratio(image, ALL, amount=0.8, coarse=30)
+    ratio = smoothed(image, ALL, amount=0.8, coarse=30).ratio
     luma = synthesis.luminance(image)
     middle = (slice(60, 196), slice(60, 196))
     before, after = luma[middle].std(), (luma * ratio)[middle].std()
@@ -63,20 +64,20 @@ def test_real_creases_are_lowered_by_the_amount_asked_for():
 
 def test_smoothing_keeps_the_hue():
     image = wavy_cloth()
-    result = image * smoothing_ratio(image, ALL, 0.8, 30)[..., None]
+    result = image * smoothed(image, ALL, 0.8, 30).ratio[..., None]
     assert np.abs(result[..., 0] / result[..., 1] - 1.5).max() < 1e-4
 
 
 def test_smooth_cloth_is_left_alone():
     plain = np.full((*SIZE, 3), 0.5, np.float32)
     noisy = plain + 0.002 * rng().standard_normal(plain.shape, np.float32)
-    assert np.abs(smoothing_ratio(noisy, ALL, 0.9, 14) - 1).max() < 0.004
+    assert np.abs(smoothed(noisy, ALL, 0.9, 14).ratio - 1).max() < 0.004
 
 
 def test_nothing_outside_the_cloth_changes():
     cloth = np.zeros(SIZE, np.float32)
     cloth[64:192, 64:192] = 1
-    ratio = smoothing_ratio(wavy_cloth(), inner_cloth(cloth, 0.25), 0.8, 30)
+    ratio = smoothed(wavy_cloth(), inner_cloth(cloth, 0.25), 0.8, 30).ratio
     assert np.abs(ratio[cloth == 0] - 1).max() < 1e-6
     assert np.abs(ratio - 1).max() > 0.01
 
@@ -86,10 +87,36 @@ def test_a_print_keeps_its_edges():
     image[100:156, 100:156] = (0.05, 0.1, 0.4)
     keep = off_edges(image, ALL, 0.25)
     assert keep[100, 110:146].max() < 0.05
-    result = image * smoothing_ratio(image, ALL, 0.8, 30)[..., None]
+    result = image * smoothed(image, ALL, 0.8, 30).ratio[..., None]
     step = np.abs(np.diff(synthesis.luminance(image)[:, 128]))[[99, 155]]
     found = np.abs(np.diff(synthesis.luminance(result)[:, 128]))[[99, 155]]
     assert found == pytest.approx(step, rel=0.05)
+
+
+def test_knit_is_left_alone():
+    stitches = wavy_cloth(amplitude=0.4, period=4.0)
+    stitches = (stitches + stitches.transpose(1, 0, 2)) / 2
+    ribs = wavy_cloth(amplitude=0.03)
+    knit = stitches * ribs / wavy_cloth(amplitude=0)
+    change, change_in_knit = (
+        np.abs(smoothed(image, ALL, 0.9, 30).ratio - 1).mean() for image in (ribs, knit)
+    )
+    assert change_in_knit < 0.2 * change
+
+
+def test_a_step_in_colour_is_an_edge_where_light_alone_is_not():
+    image = np.full((*SIZE, 3), 0.5, np.float32)
+    image[:, 128:] *= 0.92  # a fold's dark side
+    assert off_edges(image, ALL, 0.25)[128, 120:136].min() > 0.5
+    image[:, 128:] = (0.56, 0.46, 0.42)  # another cloth, as light
+    assert off_edges(image, ALL, 0.25)[128, 120:136].min() < 0.1
+
+
+def test_unevenness_is_the_relative_strength_of_what_is_finer_than_drape():
+    luma = synthesis.luminance(wavy_cloth(0.06, 18.0))
+    found = unevenness(luma, ALL, coarse=60)[60:196, 60:196]
+    assert found.mean() == pytest.approx(0.06 / 2**0.5 * 0.5 / 0.54, rel=0.15)
+    assert unevenness(np.full(SIZE, 0.5, np.float32), ALL, 60).max() < 1e-4
 
 
 def test_patches_cover_about_the_share_asked_for():

@@ -1,21 +1,16 @@
 """Training: pairs, schedule, exact resume, and the command on a few small photos."""
 
-import json
-import os
-import subprocess
-import sys
 from dataclasses import asdict, replace
 
 import cv2
 import numpy as np
 import pytest
 import torch
-from typer.testing import CliRunner
+from garments import cloth_photo
 
 from abpn_cli import weights
-from abpn_cli.cli import app
 from abpn_cli.codecs import decode
-from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
+from abpn_cli.errors import UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
 from abpn_cli.training import data, session
 from abpn_cli.training.data import read_list
@@ -43,24 +38,6 @@ SMALL = replace(PRESETS["shipped"], width=1 / 32)
 QUIET = LossWeights(mse=100, perceptual=0, adversarial=0)
 
 
-def cloth_photo(seed, size=(200, 260)):
-    """A made-up garment: coloured, shaded, creased, textured."""
-    rng = np.random.default_rng(seed)
-    shade = 1 + 0.05 * ridged_noise(size, rng)
-    image = shade[..., None] * rng.uniform(0.25, 0.75, 3) + 0.004 * rng.standard_normal((*size, 3))
-    return (np.clip(image, 0, 1) * 255).astype(np.uint8)
-
-
-@pytest.fixture(scope="module")
-def photos(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("photos")
-    for index in range(4):
-        cv2.imwrite(str(folder / f"c{index}.png"), cloth_photo(index))
-    maps = {f"c{i}.png": np.full((80, 104), 3, np.uint8) for i in range(3)}
-    np.savez(folder / "masks.npz", **maps)
-    return folder
-
-
 @pytest.fixture
 def source(photos):
     cloth = [photos / f"c{i}.png" for i in range(3)]
@@ -81,6 +58,12 @@ def test_the_rate_drops_tenfold_at_the_share_asked_for():
     settings = Settings(steps=200, rate=5e-4, drop_at=0.5)
     assert learning_rate(99, settings) == 5e-4
     assert learning_rate(100, settings) == pytest.approx(5e-5)
+
+
+def test_the_rate_rises_over_the_warm_up():
+    settings = Settings(steps=200, rate=1e-3, warm_up=4, drop_at=1)
+    found = [learning_rate(step, settings) for step in range(6)]
+    assert found == pytest.approx([2e-4, 4e-4, 6e-4, 8e-4, 1e-3, 1e-3])
 
 
 def test_a_step_sees_the_same_pairs_each_time(source):
@@ -112,6 +95,22 @@ def test_a_photo_with_nothing_to_do_makes_an_identical_pair(photos):
     assert torch.equal(batch.crop, batch.crop_target)
 
 
+def test_creases_are_painted_only_where_the_target_is_smooth(photos):
+    calm, rough = np.full((200, 260, 3), 120, np.uint8), cloth_photo(5)
+    made = SynthesisedPairs([], [], Labels(None, photos), [ridged_noise], Recipe(on_smooth=1), 1, 0)
+    cloth = np.ones((200, 260), np.float32)
+    rng = np.random.default_rng(0)
+    edits = made.edits(calm.astype(np.float32) / 255, cloth, "painted", rng)
+    assert edits.fit
+    assert np.abs(edits.before - 1).max() > 0.01
+    assert np.abs(edits.after - 1).max() < 1e-4
+    rough = np.repeat(np.clip(rough[..., :1] * 1.0, 0, 255) / 255, 3, 2).astype(np.float32)
+    rough[::8] = 0.1  # strong stripes stay, whatever is smoothed
+    edits = made.edits(rough, cloth, "painted", rng)
+    assert not edits.fit
+    assert np.array_equal(edits.before, np.ones_like(edits.before))
+
+
 def test_the_corner_of_a_crop_stays_inside_and_seeks_the_edit():
     shape = Shape(2, (256, 320), 64)
     edited = np.zeros(shape.thumbnail, bool)
@@ -136,22 +135,67 @@ def test_losses_fall_on_a_fixed_batch(source):
 
 @pytest.mark.slow
 def test_a_run_killed_halfway_and_resumed_ends_with_the_same_weights(source, tmp_path):
-    whole = trainer(source)
+    whole = trainer(source, average=0.9, warm_up=2)
     whole.run(silent, lambda _: {}, tmp_path / "whole.safetensors")
 
     def kill_at_three(progress):
         if progress.step == 3:
             raise KeyboardInterrupt
 
-    half = trainer(source)
+    half = trainer(source, average=0.9, warm_up=2)
     with pytest.raises(KeyboardInterrupt):
         half.run(kill_at_three, lambda _: {}, tmp_path / "half.safetensors")
-    rest = trainer(source)
+    rest = trainer(source, average=0.9, warm_up=2)
     rest.resume(tmp_path / "half.safetensors")
     assert rest.step == 2
     rest.run(silent, lambda _: {}, tmp_path / "rest.safetensors")
     for name, tensor in whole.net.state_dict().items():
         assert torch.equal(tensor, rest.net.state_dict()[name]), name
+    for name, tensor in whole.average.state_dict().items():
+        assert torch.equal(tensor, rest.average.state_dict()[name]), name
+
+
+def test_the_mean_of_the_weights_is_what_is_judged(source, tmp_path):
+    run, judged = trainer(source, average=0.9), []
+    run.run(silent, lambda net: judged.append(net) or {}, tmp_path / "x.safetensors")
+    assert all(net is run.average and not net.training for net in judged)
+    wobble, mean = (net.lrl.encoder.steps[0][0].weight.detach() for net in (run.net, run.average))
+    assert not torch.equal(wobble, mean)
+    assert (wobble - mean).abs().max() < 0.01
+
+
+def test_the_mean_of_the_weights_is_the_decayed_sum_of_its_steps(source, tmp_path):
+    run, seen = trainer(source, average=0.5, steps=3), []
+
+    def note(progress):
+        seen.append(run.net.j.detach().clone())
+
+    start = run.net.j.detach().clone()
+    run.run(note, lambda _: {}, tmp_path / "x.safetensors")
+    mean = start
+    for step, j in enumerate(seen, 1):
+        decay = min(0.5, step / (step + 10))
+        mean = decay * mean + (1 - decay) * j
+    # `note` is called after the mean took the step in
+    assert torch.allclose(run.average.j, mean, atol=1e-7)
+
+
+def test_layers_that_paint_have_their_share_of_the_rate(source, tmp_path):
+    run = trainer(source, rate=1e-3, painter_share=0.1)
+    names = {id(p): name for name, p in run.net.named_parameters()}
+    shares = {names[id(p)]: g["share"] for g in run.adam.param_groups for p in g["params"]}
+    assert {name for name, share in shares.items() if share == 0.1} == {
+        name
+        for name in shares
+        if name.startswith(("lrl.retouch_branch.lams.5.", "refining.")) or name == "j"
+    }
+    rates = []
+    run.run(
+        lambda _: rates.append([group["lr"] for group in run.adam.param_groups]),
+        lambda _: {},
+        tmp_path / "x.safetensors",
+    )
+    assert rates[0] == pytest.approx([1e-3, 1e-4])
 
 
 def test_a_run_with_a_discriminator_saves_and_resumes_it(source, tmp_path):
@@ -349,93 +393,3 @@ def test_a_list_that_names_a_missing_photo_is_refused(tmp_path):
     (tmp_path / "list.txt").write_text("gone.png\n")
     with pytest.raises(UsageError, match=r"names .*gone\.png, which is not there"):
         read_list(tmp_path, tmp_path / "list.txt")
-
-
-def abpn(*words, cwd):
-    command = [sys.executable, "-m", "abpn_cli", *map(str, words)]
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
-
-
-@pytest.mark.slow
-def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_path):
-    words = (
-        "train", "--photos", photos, "--masks", photos / "masks.npz", "--out", tmp_path / "run",
-        "--width", 0.03125, "--steps", 2, "--batch", 2, "--every", 1, "--workers", 0,
-        "--adversarial-weight", 0, "--task", "mystyle", "--licence", "ours", "--device", "cpu",
-    )  # fmt: skip
-    done = abpn(*words, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert "perceptual loss off: no --vgg16 given" in done.stderr
-    assert done.stdout == ""
-    file = tmp_path / "run" / "mystyle.safetensors"
-    card = json.loads(file.with_suffix(".json").read_text())
-    assert card["licence"] == "ours"
-    assert card["command"].startswith("abpn train --photos")
-    assert card["steps"] == 2
-    assert "in_gain" in card["metrics"]
-    before = file.read_bytes()
-    again = abpn(*words, cwd=tmp_path)
-    assert again.returncode == 0, again.stderr
-    assert file.read_bytes() == before
-    regated = abpn(*words, "--gate", 0.4, 0.6, cwd=tmp_path)
-    assert regated.returncode == 0, regated.stderr
-    assert json.loads(file.with_suffix(".json").read_text())["config"]["gate_low"] == 0.4
-    other = abpn(*words, "--rate", 0.1, cwd=tmp_path)
-    assert other.returncode == 2
-    assert "was made with other settings" in other.stderr
-
-
-def test_the_command_wants_one_kind_of_data(tmp_path):
-    done = abpn("train", "--out", "run", cwd=tmp_path)
-    assert done.returncode == 2
-    assert "Give either --pairs BEFORE AFTER or --photos DIR." in done.stderr
-
-
-@pytest.mark.parametrize(
-    ("words", "error", "told"),
-    [
-        ("--steps 0", UsageError, "--steps 0: is out of range"),
-        ("--steps -1", UsageError, "--steps -1: is out of range"),
-        ("--batch 0", UsageError, "--batch 0: is out of range"),
-        ("--rate nan", UsageError, "--rate nan: is out of range"),
-        ("--seed -1", UsageError, "--seed -1: is out of range"),
-        ("--workers -1", UsageError, "--workers -1: is out of range"),
-        ("--tv-weight -1", UsageError, "--tv-weight -1: is out of range"),
-        ("--device gpu", UsageError, "unknown device 'gpu'"),
-        ("--device cuda", DeviceError, "Use --device cpu"),
-        ("--task a/b", UsageError, "cannot name a file"),
-        ("--masks gone.npz", UsageError, "--masks gone.npz: cannot be read"),
-        ("--held-out none.txt", NoPhotoError, "No photo to validate on"),
-        ("--out none.txt", TargetError, "cannot be made a folder"),
-    ],
-)
-def test_options_that_cannot_be_meant_are_told_before_anything_starts(
-    photos, tmp_path, monkeypatch, words, error, told
-):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    (tmp_path / "none.txt").write_text("")
-    command = ["train", "--photos", str(photos), "--out", "run", *words.split()]
-    result = CliRunner().invoke(app, command)
-    assert isinstance(result.exception, error)
-    assert told in str(result.exception)
-
-
-@pytest.mark.slow
-def test_two_processes_of_torchrun_train_one_network(photos, tmp_path):
-    command = [
-        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
-        "-m", "abpn_cli", "train", "--photos", str(photos), "--out", "run", "--width", "0.03125",
-        "--steps", "2", "--batch", "1", "--workers", "0", "--adversarial-weight", "0",
-        "--device", "cpu",
-    ]  # fmt: skip
-    done = subprocess.run(
-        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("weights: run") == 1
-    assert weights.check(tmp_path / "run" / "cloth.safetensors") == "ok"
-    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
-        "checkpoint.safetensors", "cloth.json", "cloth.safetensors",
-    ]  # fmt: skip

@@ -1,0 +1,104 @@
+"""`abpn train` as a user runs it, on a few small photos."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+import torch
+from typer.testing import CliRunner
+
+from abpn_cli import weights
+from abpn_cli.cli import app
+from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
+
+
+def abpn(*words, cwd):
+    command = [sys.executable, "-m", "abpn_cli", *map(str, words)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False)
+
+
+@pytest.mark.slow
+def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_path):
+    words = (
+        "train", "--photos", photos, "--masks", photos / "masks.npz", "--out", tmp_path / "run",
+        "--width", 0.03125, "--steps", 2, "--batch", 2, "--every", 1, "--workers", 0,
+        "--adversarial-weight", 0, "--task", "mystyle", "--licence", "ours", "--device", "cpu",
+    )  # fmt: skip
+    done = abpn(*words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "perceptual loss off: no --vgg16 given" in done.stderr
+    assert done.stdout == ""
+    file = tmp_path / "run" / "mystyle.safetensors"
+    card = json.loads(file.with_suffix(".json").read_text())
+    assert card["licence"] == "ours"
+    assert card["command"].startswith("abpn train --photos")
+    assert card["steps"] == 2
+    assert "in_gain" in card["metrics"]
+    before = file.read_bytes()
+    again = abpn(*words, cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert file.read_bytes() == before
+    regated = abpn(*words, "--gate", 0.4, 0.6, cwd=tmp_path)
+    assert regated.returncode == 0, regated.stderr
+    assert json.loads(file.with_suffix(".json").read_text())["config"]["gate_low"] == 0.4
+    other = abpn(*words, "--rate", 0.1, cwd=tmp_path)
+    assert other.returncode == 2
+    assert "was made with other settings" in other.stderr
+
+
+def test_the_command_wants_one_kind_of_data(tmp_path):
+    done = abpn("train", "--out", "run", cwd=tmp_path)
+    assert done.returncode == 2
+    assert "Give either --pairs BEFORE AFTER or --photos DIR." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "error", "told"),
+    [
+        ("--steps 0", UsageError, "--steps 0: is out of range"),
+        ("--steps -1", UsageError, "--steps -1: is out of range"),
+        ("--batch 0", UsageError, "--batch 0: is out of range"),
+        ("--rate nan", UsageError, "--rate nan: is out of range"),
+        ("--seed -1", UsageError, "--seed -1: is out of range"),
+        ("--workers -1", UsageError, "--workers -1: is out of range"),
+        ("--tv-weight -1", UsageError, "--tv-weight -1: is out of range"),
+        ("--device gpu", UsageError, "unknown device 'gpu'"),
+        ("--device cuda", DeviceError, "Use --device cpu"),
+        ("--task a/b", UsageError, "cannot name a file"),
+        ("--masks gone.npz", UsageError, "--masks gone.npz: cannot be read"),
+        ("--held-out none.txt", NoPhotoError, "No photo to validate on"),
+        ("--out none.txt", TargetError, "cannot be made a folder"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_told_before_anything_starts(
+    photos, tmp_path, monkeypatch, words, error, told
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    (tmp_path / "none.txt").write_text("")
+    command = ["train", "--photos", str(photos), "--out", "run", *words.split()]
+    result = CliRunner().invoke(app, command)
+    assert isinstance(result.exception, error)
+    assert told in str(result.exception)
+
+
+@pytest.mark.slow
+def test_two_processes_of_torchrun_train_one_network(photos, tmp_path):
+    command = [
+        sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2",
+        "-m", "abpn_cli", "train", "--photos", str(photos), "--out", "run", "--width", "0.03125",
+        "--steps", "2", "--batch", "1", "--workers", "0", "--adversarial-weight", "0",
+        "--device", "cpu",
+    ]  # fmt: skip
+    done = subprocess.run(
+        command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=240,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("weights: run") == 1
+    assert weights.check(tmp_path / "run" / "cloth.safetensors") == "ok"
+    assert sorted(path.name for path in (tmp_path / "run").iterdir()) == [
+        "checkpoint.safetensors", "cloth.json", "cloth.safetensors",
+    ]  # fmt: skip
