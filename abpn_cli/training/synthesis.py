@@ -271,7 +271,7 @@ def tension_folds(size: tuple[int, int], rng: Generator) -> Floats:
     height, width = size
     scale = max(size) / REFERENCE_SIDE
     shading = np.zeros(size, np.float32)
-    for _ in range(int(rng.integers(2, 6))):
+    for _ in range(int(rng.integers(4, 10))):
         anchor = rng.uniform(0, 1, 2) * (width, height)
         main = rng.uniform(0, 2 * np.pi)
         for _ in range(int(rng.integers(3, 9))):
