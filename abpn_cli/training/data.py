@@ -32,7 +32,15 @@ from .synthesised import Labels, Recipe, SynthesisedPairs, wrinkle_bank
 
 VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
 PAINTED = Recipe(
-    nothing=0, real=0, smooth=0, on_smooth=1, strength=(0.9, 1.0), backgrounds=0, draws=20
+    nothing=0,
+    real=0,
+    smooth=0,
+    on_smooth=1,
+    strength=(0.9, 1.0),
+    backgrounds=0,
+    sweeps=0,
+    prints=0,
+    draws=20,
 )
 NOTHING = Recipe(nothing=1)
 DECODERS = 4  # photos decoded at once where only their faults are looked for

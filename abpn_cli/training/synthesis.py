@@ -359,3 +359,31 @@ def patches(size: tuple[int, int], share: float, rng: Generator) -> Floats:
     noise = as_floats(cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC))
     bar = float(np.quantile(noise, 1 - share))
     return smoothstep(bar - 0.08, bar + 0.08, noise)
+
+
+def tonal_print(size: tuple[int, int], rng: Generator) -> Floats:
+    """Soft tone-on-tone print or dye, part of the cloth and no crease: a (H, W, 3) ratio field."""
+    scale = max(size) / REFERENCE_SIDE
+    cell = rng.uniform(30, 160) * scale
+    grid = as_floats(rng.random((int(size[0] / cell) + 3, int(size[1] / cell) + 3)))
+    noise = cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC)
+    bar, soft = rng.uniform(0.45, 0.7), rng.uniform(0.02, 0.15)
+    motifs = smoothstep(bar - soft, bar + soft, as_floats(noise))
+    tone = rng.uniform(-0.3, 0.2) + rng.uniform(-0.06, 0.06, 3)
+    return as_floats(1 + motifs[..., None] * tone)
+
+
+def studio_sweep(size: tuple[int, int], rng: Generator) -> Floats:
+    """Blank studio background, paper white to grey, with soft shadows cast on it: (H, W)."""
+    height, width = size
+    floor = np.linspace(rng.uniform(-0.1, 0.02), 0, height, dtype=np.float32)
+    sweep = np.broadcast_to(rng.uniform(0.8, 1.05) + floor[:, None], size).astype(np.float32)
+    for _ in range(int(rng.integers(0, 5))):
+        shadow = np.zeros(size, np.float32)
+        centre = (int(rng.integers(width)), int(rng.integers(height)))
+        axes = rng.uniform((0.05, 0.01), (0.5, 0.12)) * max(size)
+        cv2.ellipse(
+            shadow, centre, (int(axes[0]), int(axes[1])), rng.uniform(-40, 40), 0, 360, 1.0, -1
+        )
+        sweep *= 1 - rng.uniform(0.03, 0.3) * blur(shadow, rng.uniform(0.2, 1) * float(axes[1]))
+    return as_floats(np.clip(sweep, 0, 1))

@@ -96,7 +96,8 @@ class Recipe:
     draws: photos drawn, at most, until one is smooth enough to be painted on: beside real wrinkles
     that stay, painted ones could only be told by their style.
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
-    backgrounds: share of white-studio photos set before another background.
+    backgrounds: share of white-studio photos set before another photo; sweeps: share set before a
+    blank studio background with soft shadows; prints: share of cloth given a print that stays.
     """
 
     nothing: float = 0.15
@@ -106,7 +107,9 @@ class Recipe:
     strength: tuple[float, float] = (0.9, 1.0)
     coarse: tuple[float, float] = (13.0, 21.0)
     amplitude: tuple[float, float] = (0.012, 0.05)
-    backgrounds: float = 0.5
+    backgrounds: float = 0.4
+    sweeps: float = 0.3
+    prints: float = 0.15
     draws: int = 3
 
     def kind(self, rng: Generator) -> Kind:
@@ -200,11 +203,19 @@ class SynthesisedPairs:
         if is_white_studio(image):
             person = 1 - synthesis.smoothstep(0.93, 0.985, synthesis.least(image))
             cloth = as_floats(cloth * person)
-            if self.nothing and rng.random() < self.recipe.backgrounds:
-                behind = read(self.nothing[int(rng.integers(len(self.nothing)))])
-                behind = resize(behind, (image.shape[0], image.shape[1]))
+            behind = self._background((image.shape[0], image.shape[1]), rng)
+            if behind is not None:
                 image = image * person[..., None] + behind * (1 - person[..., None])
         return Scene(image, cloth)
+
+    def _background(self, size: tuple[int, int], rng: Generator) -> Floats | None:
+        """Draw what a white-studio photo is set before; None leaves it as it is."""
+        drawn = rng.random()
+        if drawn < self.recipe.sweeps:
+            return synthesis.studio_sweep(size, rng)[..., None]
+        if self.nothing and drawn < self.recipe.sweeps + self.recipe.backgrounds:
+            return resize(read(self.nothing[int(rng.integers(len(self.nothing)))]), size)
+        return None
 
     def _cut(self, scene: Scene, kind: Kind, shape: Shape, rng: Generator) -> tuple[Sample, bool]:
         """Cut a window out of a scene and make a pair of it; say whether it is of that kind."""
@@ -218,16 +229,18 @@ class SynthesisedPairs:
         edits = self.edits(whole, mask, kind, rng)
         edited = np.abs(edits.before - edits.after)[::2, ::2] > 0.01
         corner = draw_corner(edited, shape, rng)
+        decor = self._decor(mask, working, rng)
         inner = window.part(
             corner[0] / height, corner[1] / width, shape.crop / height, shape.crop / width
         )
         side = shape.crop << shape.levels
-        crop = look.grained(look.put_on(inner.cut(image, (side, side))), rng)
         rows = slice(2 * corner[0], 2 * (corner[0] + shape.crop))
         columns = slice(2 * corner[1], 2 * (corner[1] + shape.crop))
+        crop = look.put_on(inner.cut(image, (side, side)))
+        crop = look.grained(crop * resize(decor[rows, columns], (side, side)), rng)
         fields = (edits.before, edits.after)
         before, after = (resize(field[rows, columns], (side, side)) for field in fields)
-        whole = look.grained(whole, rng)
+        whole = look.grained(whole * decor, rng)
         sample = Sample(
             cv2.pyrDown(np.clip(whole * edits.before[..., None], 0, 1)).astype(np.float32),
             cv2.pyrDown(np.clip(whole * edits.after[..., None], 0, 1)).astype(np.float32),
@@ -236,6 +249,13 @@ class SynthesisedPairs:
             corner,
         )
         return mirrored(sample, shape) if rng.random() < 0.5 else sample, edits.fit
+
+    def _decor(self, cloth: Floats | None, size: tuple[int, int], rng: Generator) -> Floats:
+        """Draw a print for the cloth, laid on after its wrinkles were judged: (H, W, 3) ratios."""
+        if cloth is None or rng.random() >= self.recipe.prints:
+            return np.ones((*size, 3), np.float32)
+        print_ = synthesis.tonal_print(size, rng)
+        return as_floats(1 + (print_ - 1) * cloth[..., None])
 
     def edits(self, image: Floats, cloth: Floats | None, kind: Kind, rng: Generator) -> Edits:
         """Settle what is wrong with a photo and what a retoucher would make of it.
