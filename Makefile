@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test lint check fix
+.PHONY: env demo test fuzz lint check fix
 
 env: $(STAMP)
 
@@ -25,6 +25,10 @@ demo: env
 
 test: env
 	$(BIN)/python -m pytest
+
+# damaged photos for every parser; SECONDS=3600 for longer
+fuzz: env
+	$(BIN)/python tests/fuzz/parsers.py --seconds $(or $(SECONDS),600)
 
 lint: env
 	$(BIN)/ruff format --check .

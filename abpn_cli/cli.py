@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import evaluate, info, mask, retouch, train, weights
+from .commands import evaluate, info, mask, retouch, train, verify, weights
 from .commands.output import tell_error, write_stdout
 from .errors import AbpnError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(retouch.retouch)
 app.command()(mask.mask)
+app.command()(verify.verify)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(info.info)
@@ -47,7 +48,7 @@ def abpn(
 
     Exit codes: 0 all done or skipped, 2 wrong usage, 3 some photos failed, 4 no photo found,
     5 weights missing or damaged, 6 device not there or out of memory, 7 output cannot be
-    written, 130 Ctrl-C, 143 SIGTERM.
+    written, 129 hang-up, 130 Ctrl-C, 143 SIGTERM.
     """
 
 

@@ -24,7 +24,7 @@ class Metadata:
     iptc:        IPTC-IIM records.
     photoshop:   Photoshop image resource blocks (``8BIM…``), IPTC included or not as found.
     icc:         the ICC profile.
-    comment:     a JPEG comment.
+    comment:     a JPEG comment; more_comments: those behind it.
     chunks:      text and colour chunks of a PNG as (type, data), for another PNG.
     orientation: EXIF orientation 1..8: how the stored pixels must be turned to stand upright.
     """
@@ -36,8 +36,24 @@ class Metadata:
     photoshop: bytes = b""
     icc: bytes = b""
     comment: bytes = b""
+    more_comments: tuple[bytes, ...] = ()
     chunks: tuple[tuple[bytes, bytes], ...] = ()
     orientation: int = 1
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """What made an output, as its XMP history tells it.
+
+    version:  of abpn; task: as `--task` names it, "" where weights were given by file.
+    weights:  SHA-256 of the weights file in hexadecimal, "" where no network ran.
+    strength: of the retouch, None where there was none.
+    """
+
+    version: str
+    task: str = ""
+    weights: str = ""
+    strength: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,9 +64,10 @@ class Photo:
     alpha:    (H, W), same type, or None.
     alpha_is: "straight"; "associated" where the pixels are multiplied by it; "other" where the
               file does not say what its fourth channel is.
-    format:   what the file was: "jpeg", "png", "tiff".
+    format:   what the file was: "jpeg", "png", "tiff", "raw", "heic".
     source:   the file it was read from, for the words of errors.
     warnings: what a user should know about this file, one sentence each.
+    digest:   SHA-256 of the file's bytes that were decoded, in hexadecimal; "" for none.
     """
 
     pixels: Pixels
@@ -60,6 +77,7 @@ class Photo:
     format: str = "png"
     source: Path = Path("photo")
     warnings: tuple[str, ...] = ()
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -71,6 +89,8 @@ class Job:
     sidecars: (read, written) pairs of `.xmp` files to copy beside the target.
     mask:     where the mask goes that is kept beside the target, or None.
     skip:     why there is nothing to do, or "" where there is.
+    foreign:  whether it is skipped because its output is somebody's work.
+    inputs:   what else is read for it, as (role, SHA-256): masks, sidecars.
     warnings: what the user should know about this job, one sentence each.
     """
 
@@ -81,6 +101,8 @@ class Job:
     sidecars: tuple[tuple[Path, Path], ...] = ()
     mask: Path | None = None
     skip: str = ""
+    foreign: bool = False
+    inputs: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
 
@@ -114,10 +136,13 @@ class Seconds:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How one job went. `error` is set exactly when `status` is "failed"."""
+    """How one job went. `error` is set exactly when `status` is "failed".
+
+    A photo is "not_done" where the run was stopped before it came to it.
+    """
 
     job: Job
-    status: Literal["done", "skipped", "failed"]
+    status: Literal["done", "skipped", "failed", "not_done"]
     seconds: Seconds = Seconds()
     megapixels: float = 0.0
     edit: Edit | None = None

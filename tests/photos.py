@@ -222,3 +222,32 @@ def icc_of(path: Path) -> bytes:
     return subprocess.run(
         ["exiftool", "-icc_profile", "-b", str(path)], check=True, capture_output=True
     ).stdout
+
+
+def write_dng(path: Path, rgb: np.ndarray, orientation: int = 1, **how: object) -> Path:
+    """Write a raw file: (H, W, 3) uint16 linear RGB seen through a Bayer filter, sRGB primaries."""
+    cfa = rgb[..., 1].copy()
+    cfa[0::2, 0::2] = rgb[0::2, 0::2, 0]
+    cfa[1::2, 1::2] = rgb[1::2, 1::2, 2]
+    srgb_of_xyz = (3.2405, -1.5371, -0.4985, -0.9693, 1.8760, 0.0416, 0.0556, -0.2040, 1.0572)
+    matrix = tuple(part for value in srgb_of_xyz for part in (round(value * 10000), 10000))
+    tags = [
+        (271, 2, 0, "Testcam", True),
+        (272, 2, 0, "Testcam One", True),
+        (274, 3, 1, orientation, True),
+        (306, 2, 0, "2024:05:06 07:08:09", True),
+        (33421, 3, 2, (2, 2), True),
+        (33422, 1, 4, bytes([0, 1, 1, 2]), True),
+        (50706, 1, 4, bytes([1, 4, 0, 0]), True),
+        (50707, 1, 4, bytes([1, 1, 0, 0]), True),
+        (50708, 2, 0, "Testcam One", True),
+        (50714, 3, 1, 0, True),  # black and white level
+        (50717, 3, 1, 65535, True),
+        (50721, 10, 9, matrix, True),
+        (50728, 5, 3, (1, 1) * 3, True),  # as shot neutral: white light
+        (50778, 3, 1, 21, True),  # D65
+    ]
+    settings: dict[str, object] = {"photometric": "cfa", "metadata": None, "software": False}
+    settings |= {"extratags": tags, "rowsperstrip": 16} | how
+    tifffile.imwrite(path, cfa, **settings)  # type: ignore[arg-type]
+    return path

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import struct
 
+import numpy as np
+from skimage.color import rgb2lab
+
 # Primaries in XYZ relative to D50, red, green, blue.
 ADOBE = ((0.60974, 0.31111, 0.01947), (0.20528, 0.62567, 0.06087), (0.14919, 0.06322, 0.74457))
 P3 = ((0.51512, 0.24120, -0.00105), (0.29198, 0.69225, 0.04189), (0.15710, 0.06657, 0.78407))
@@ -77,3 +80,20 @@ WIDE = {
     ),
     "a curve for each channel": profile(P3, (gamma(1.8), table(lambda x: x**2), gamma(2.4))),
 }
+
+
+def cmyk_profile(grid=5, black=10.0):
+    """An output profile by table: inks to Lab as if they were plain filters of sRGB.
+
+    black: lightness of all inks together, on paper never 0.
+    """
+    steps = np.linspace(0, 1, grid)
+    inks = np.stack(np.meshgrid(*[steps] * 4, indexing="ij"), axis=-1).reshape(-1, 4)
+    lab = rgb2lab((1 - inks[:, :3]) * (1 - inks[:, 3:]))  # relative to white, as the PCS is
+    lab[:, 0] = black + (1 - black / 100) * lab[:, 0]
+    encoded = np.rint(np.stack([lab[:, 0] * 2.55, lab[:, 1] + 128, lab[:, 2] + 128], axis=-1))
+    identity = bytes(range(256))
+    body = b"mft1\0\0\0\0" + bytes([4, 3, grid, 0]) + fixed(1, 0, 0, 0, 1, 0, 0, 0, 1)
+    body += 4 * identity + encoded.clip(0, 255).astype(np.uint8).tobytes() + 3 * identity
+    made = profile(space=b"CMYK", pcs=b"Lab ", more=[(b"A2B0", body)])
+    return made[:12] + b"prtr" + made[16:]

@@ -17,6 +17,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from abpn_cli.batch.journal import JOURNAL_NAME
 from abpn_cli.cli import main
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1]), "OMP_NUM_THREADS": "1"}
@@ -102,11 +103,15 @@ def load(path):
 
 
 def files(folder):
-    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+    """The files of a folder by name, the journal aside."""
+    found = (p for p in folder.rglob("*") if p.is_file() and p.name != JOURNAL_NAME)
+    return sorted(str(p.relative_to(folder)) for p in found)
 
 
 def snapshot(folder):
-    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in folder.rglob("*") if p.is_file()}
+    """The files of a folder with bytes and time, the journal aside."""
+    paths = (folder / name for name in files(folder))
+    return {p: (p.read_bytes(), p.stat().st_mtime_ns) for p in paths}
 
 
 @pytest.fixture
@@ -169,7 +174,9 @@ def test_a_second_run_skips_what_is_up_to_date_and_exits_0(shoot, weights):
     assert (code, out) == (0, "")
     assert "0 done, 3 skipped" in err and "a.jpg  skipped: the output is up to date" in err
     assert snapshot(shoot / "done") == before
-    os.utime(shoot / "in" / "a.jpg")  # now newer than its output
+    os.utime(shoot / "in" / "a.jpg")  # now newer than its output, and the same photo
+    assert "0 done, 3 skipped" in abpn(*run, cwd=shoot)[2]
+    save(shoot / "in" / "a.jpg", picture()[::-1])
     code, out, err = abpn(*run, "-q", "--json", "-", cwd=shoot)
     assert (code, err) == (0, "")
     assert json.loads(out)["summary"]["done"] == 1
@@ -196,7 +203,8 @@ def test_strange_names_are_handled_and_printed_as_they_are(tmp_path, weights):
     code, out, err = real_abpn("retouch", "in", "-o", "done", "--weights", weights, cwd=tmp_path)
     assert (code, out) == (0, "")
     assert "[bold]x[b].png  0.0 MP" in err and "衣\\n.png  0.0 MP" in err
-    assert sorted(os.fsencode(p.name) for p in (tmp_path / "done").iterdir()) == sorted(names)
+    assert sorted(map(os.fsencode, files(tmp_path / "done"))) == sorted(names)
+    assert "0 done" in abpn("retouch", "in", "-o", "done", "--weights", weights, cwd=tmp_path)[2]
 
 
 def test_only_protect_and_strength_reach_the_pixels(tmp_path, weights):
@@ -239,21 +247,18 @@ def test_a_photo_without_a_mask_is_told_of_and_never_retouched_under_only(shoot,
 def test_a_file_of_somebody_elses_is_kept_unless_always(shoot, weights):
     foreign = save(shoot / "done" / "a.jpg", picture())
     kept = foreign.read_bytes()
-    os.utime(foreign, ns=(0, 0))  # older than the photo: out of date, were it ours
     words = ("retouch", "in", "-o", "done", "--weights", weights)
-    code, _, err = abpn(*words, "-v", cwd=shoot)
+    code, out, err = abpn(*words, "-v", "--ndjson", cwd=shoot)
     assert code == 0
-    assert "2 done, 1 skipped" in err
-    assert "a.jpg was not written by abpn and is kept" in err
+    assert "2 done, 1 skipped (1 foreign)" in err
+    assert "a.jpg  skipped: a file that abpn did not write is in its place" in err
+    assert "done/a.jpg is kept: --overwrite always replaces it" in err
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event.get("foreign") for event in events] == [None, True, False, False, 1]
     assert foreign.read_bytes() == kept
-    for name in ("sub/b.png", "sub/c.tif"):  # ours: written again where the photo is newer
-        os.utime(shoot / "done" / name, ns=(0, 0))
-    code, _, err = abpn(*words, cwd=shoot)
-    assert "2 done, 1 skipped" in err
     assert abpn(*words, "--overwrite", "always", cwd=shoot)[0] == 0
     assert foreign.read_bytes() != kept
-    os.utime(foreign, ns=(0, 0))
-    assert "1 done, 2 skipped" in abpn(*words, cwd=shoot)[2]
+    assert "0 done, 3 skipped, 0 failed" in abpn(*words, cwd=shoot)[2]
 
 
 def test_the_sidecar_of_an_upright_copy_says_upright(shoot, weights):
@@ -261,7 +266,11 @@ def test_the_sidecar_of_an_upright_copy_says_upright(shoot, weights):
     exif = turned.getexif()
     exif[ORIENTATION] = 6
     turned.save(shoot / "in" / "t.jpg", exif=exif)
-    packet = b'<rdf:Description tiff:Orientation="6" xmp:Rating="5"/>'
+    packet = (
+        b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description '
+        b'xmlns:tiff="http://ns.adobe.com/tiff/1.0/" xmlns:xmp="http://ns.adobe.com/xap/1.0/" '
+        b'tiff:Orientation="6" xmp:Rating="5"/></rdf:RDF>'
+    )
     (shoot / "in" / "t.xmp").write_bytes(packet)
     words = ("retouch", "in/t.jpg", "--weights", weights)
     assert abpn(*words, "-o", "stored", cwd=shoot)[0] == 0
@@ -564,7 +573,9 @@ def test_places_behind_a_folder_that_may_not_be_entered_are_one_line(shoot, weig
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)], ids=["ctrl-c", "sigterm"]
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["ctrl-c", "sigterm", "hang-up"],
 )
 def test_a_signal_stops_cleanly(tmp_path, weights, number, code):
     for index in range(60):
@@ -581,11 +592,13 @@ def test_a_signal_stops_cleanly(tmp_path, weights, number, code):
     events = [json.loads(line) for line in [*lines, *rest.splitlines()]]
     summary = events[-1]
     assert summary["exit_code"] == code and summary["not_done"] > 0
-    told = sorted(Path(event["output"]).name for event in events[1:-1])
+    assert len(events) == 62, "one event each, the plan and the summary"
+    told = sorted(Path(e["output"]).name for e in events[1:-1] if e["status"] == "done")
+    assert len(told) == 60 - summary["not_done"]
     assert files(tmp_path / "done") == told, "every file is told of, and whole"
     for name in told:
         assert load(tmp_path / "done" / name).shape == (240, 320, 3)
-    assert "not done" in err and "Traceback" not in err
+    assert "not done: in/" in err and "Traceback" not in err
 
 
 def test_info_tells_what_a_photo_is_and_names_the_broken_one(shoot):

@@ -3,6 +3,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
+import socket
 import struct
 import sys
 import threading
@@ -13,11 +14,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from photos import pattern, srgb_profile, write_jpeg, write_png, write_tiff
+from photos import pattern, srgb_profile, write_dng, write_jpeg, write_png, write_tiff
 
-from abpn_cli.codecs import DecodePool, decode
+from abpn_cli.codecs import DamagedError, DecodeOptions, DecodePool, decode, worker
+from abpn_cli.codecs.plain import unpacked
 from abpn_cli.codecs.pool import seconds_allowed
+from abpn_cli.codecs.protocol import Request, receive
 from abpn_cli.errors import PhotoError
+from abpn_cli.photo import Photo
 
 
 @pytest.fixture
@@ -91,7 +95,7 @@ def test_what_a_decoder_writes_goes_into_the_error_and_not_to_stderr(
     parts = [chunk(b"IHDR", head), chunk(b"IDAT", stream), chunk(b"IEND", b"")]
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
     with DecodePool(1) as pool:
-        with pytest.raises(PhotoError, match=r"a\.png: .*\(libpng error.*\)\. Restore"):
+        with pytest.raises(DamagedError, match=r"a\.png: .*\(libpng error.*\)\. Restore"):
             pool.decode(path)
         path.write_bytes(path.read_bytes().replace(chunk(b"IDAT", stream), chunk(b"IDAT", whole)))
         assert pool.decode(path).warnings == ()
@@ -99,7 +103,10 @@ def test_what_a_decoder_writes_goes_into_the_error_and_not_to_stderr(
 
 
 def test_the_pixel_limit_reaches_the_processes(photos: list[Path]) -> None:
-    with DecodePool(1, max_pixels=1000) as pool, pytest.raises(PhotoError, match="megapixels"):
+    with (
+        DecodePool(1, DecodeOptions(max_pixels=1000)) as pool,
+        pytest.raises(PhotoError, match="megapixels"),
+    ):
         pool.decode(photos[0])
 
 
@@ -144,6 +151,55 @@ def test_a_process_that_hangs_costs_one_photo(photos: list[Path]) -> None:
 def test_larger_files_are_allowed_more_time() -> None:
     assert seconds_allowed(0) >= 30
     assert seconds_allowed(1_000_000_000) > seconds_allowed(1_000_000) + 100
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+def test_the_processes_take_no_more_memory_than_their_photos_may_need(photos: list[Path]) -> None:
+    with DecodePool(1, DecodeOptions(max_pixels=1_000_000)) as pool:
+        pool.decode(photos[0])
+        (pid,) = pool.pids()
+        limits = Path(f"/proc/{pid}/limits").read_text().splitlines()
+    (line,) = [line for line in limits if line.startswith("Max data size")]
+    assert 10**9 < int(line.split()[3]) < 3 * 10**9
+
+
+def test_a_photo_that_takes_too_much_memory_is_its_own_error(
+    photos: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def greedy(path: Path, options: DecodeOptions) -> Photo:
+        raise MemoryError
+
+    monkeypatch.setattr(worker, "decode", greedy)
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        worker.answer(theirs, Request(photos[0], DecodeOptions()))
+        error = unpacked(receive(ours) or b"")
+    assert isinstance(error, PhotoError)
+    assert error.path == photos[0]
+    assert "memory" in error.fault
+
+
+def test_damage_is_never_accepted_in_masks(photos: list[Path], tmp_path: Path) -> None:
+    cut = tmp_path / "mask.png"
+    cut.write_bytes(photos[1].read_bytes()[:-2000])
+    with DecodePool(1, DecodeOptions(accept_damaged=True)) as pool:
+        assert pool.decode(cut).warnings
+        with pytest.raises(PhotoError, match="cut short"):
+            pool.decode_whole(cut)
+
+
+def test_a_header_that_kills_its_library_costs_that_photo(tmp_path: Path) -> None:
+    path = write_dng(tmp_path / "a.dng", pattern(64, 96, np.uint16))
+    with DecodePool(1) as pool, ThreadPoolExecutor(1) as thread:
+        assert pool.probe(path).size == (64, 96)
+        (pid,) = set(pool.pids()) - {child.pid for child in list(pool._idle.queue) if child}
+        os.kill(pid, signal.SIGSTOP)
+        waiting = thread.submit(pool.probe, path)
+        time.sleep(0.2)
+        os.kill(pid, signal.SIGKILL)
+        with pytest.raises(PhotoError, match="decoder died.*SIGKILL"):
+            waiting.result(timeout=30)
+        assert pool.probe(path).size == (64, 96)
 
 
 def test_leaving_the_pool_ends_its_processes(photos: list[Path]) -> None:

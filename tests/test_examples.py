@@ -150,7 +150,7 @@ def test_the_nightly_script_names_the_photo_that_failed_and_keeps_the_code(tmp_p
     failed = [line for line in done.stdout.splitlines() if line.startswith("failed: ")]
     assert len(failed) == 1
     assert "bad.jpg" in failed[0]
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["good.jpg"]
+    assert [path.name for path in (tmp_path / "out").glob("[!.]*")] == ["good.jpg"]
     events = [json.loads(line) for line in (tmp_path / "out.ndjson").read_text().splitlines()]
     assert [event["event"] for event in events] == ["plan", "photo", "photo", "summary"]
 
@@ -177,7 +177,7 @@ def test_the_shoot_comes_back_whole_and_a_second_run_has_nothing_to_do(tmp_path:
     for _ in range(2):
         done = run("retouch_day.sh", tmp_path / "shoot", tmp_path / "done")
         assert done.returncode == 0, done.stderr
-    outputs = [path for path in (tmp_path / "done").rglob("*.*") if path.is_file()]
+    outputs = [path for path in (tmp_path / "done").rglob("[!.]*") if path.is_file()]
     assert len(outputs) == 3
     summary = json.loads((tmp_path / "done.ndjson").read_text().splitlines()[-1])
     assert summary["skipped"] == 3

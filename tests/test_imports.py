@@ -21,10 +21,11 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": EVERYONE | {"nets"},
     "codecs": EVERYONE | {"metadata"},
     "engine": EVERYONE | {"weights", "nets"},
+    "verify": EVERYONE | {"batch", "codecs", "metadata"},
     "training": EVERYONE | {"nets", "weights", "codecs"},
     "benchmark": EVERYONE | {"engine", "codecs", "nets", "batch", "weights"},
     "commands": EVERYONE
-    | {"batch", "report", "codecs", "engine", "benchmark", "training", "weights"},
+    | {"batch", "report", "codecs", "engine", "benchmark", "training", "verify", "weights"},
     "cli": EVERYONE | {"commands"},
     "__main__": {"cli"},
     "__init__": set(),
@@ -32,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
 EXTRA = {"training/evaluate.py": {"engine"}}  # it judges what ships
 THE_PACKAGE_ITSELF = {"__version__"}  # names of abpn_cli/__init__.py, free for all but nets
 HEAVY = {"torch", "cv2", "numpy", "tifffile", "imagecodecs", "simplejpeg", "safetensors", "PIL"}
-TOOLS_OF_TESTS = {"pytest", "mypy", "ruff", "skimage", "scipy", "networkx"}
+TOOLS_OF_TESTS = {"pillow_heif", "pytest", "mypy", "ruff", "skimage", "scipy", "networkx"}
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -106,7 +107,7 @@ def test_nothing_that_ships_needs_the_tools_of_the_tests(file: Path) -> None:
     assert not set(modules_imported_by(tree)) & TOOLS_OF_TESTS
 
 
-@pytest.mark.parametrize("room", ["batch", "report", "metadata", "codecs"])
+@pytest.mark.parametrize("room", ["batch", "report", "metadata", "codecs", "verify"])
 def test_rooms_that_need_no_torch_do_not_import_it(room: str) -> None:
     files = [file for file in FILES if room_of(file) == room]
     assert files

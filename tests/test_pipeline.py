@@ -1,8 +1,10 @@
 """The pipeline: order, overlap, bounds, and what each kind of failure costs."""
 
+import os
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -252,19 +254,20 @@ def test_jobs_are_taken_from_the_list_only_as_there_is_room():
 
 
 def test_decoding_and_encoding_overlap_with_the_network():
-    def slow(*_):
-        time.sleep(0.03)
+    """Three photos meet, each in another stage: one after the other they never would."""
+    meeting = threading.Barrier(3, timeout=20)
 
-    start = time.perf_counter()
-    list(
-        go(
-            jobs(10),
-            decode=lambda job_: slow() or decode(job_),
-            retouch=lambda job_, photo: slow() or retouch(job_, photo),
-            encode=lambda job_, photo: slow() or (),
-        )
+    def meet(job_, which):
+        if number(job_) == which:
+            meeting.wait()
+
+    outcomes = go(
+        jobs(4),
+        decode=lambda job_: meet(job_, 2) or decode(job_),
+        retouch=lambda job_, photo: meet(job_, 1) or retouch(job_, photo),
+        encode=lambda job_, photo: meet(job_, 0) or (),
     )
-    assert time.perf_counter() - start < 10 * 3 * 0.03 * 0.7  # one after the other: 0.9 s
+    assert [outcome.status for outcome in outcomes] == ["done"] * 4
 
 
 def test_the_network_never_waits_for_the_encoder_while_a_photo_is_ready():
@@ -337,11 +340,102 @@ def test_no_photo_outlives_its_writing():
 
 def test_a_first_signal_is_a_wish_and_a_second_an_order():
     before = signal.getsignal(signal.SIGTERM)
-    with stop_on_signals() as stop:
+    left = []
+    with stop_on_signals(left.append) as stop:
         assert not stop.asked() and stop.exit_code == 0
         signal.raise_signal(signal.SIGTERM)
         assert stop.asked() and stop.exit_code == 143
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
+        assert left == []
+        signal.raise_signal(signal.SIGINT)
         assert stop.exit_code == 143
+    assert set(left) == {143}
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_signal_is_heeded_while_the_main_thread_is_deep_in_a_computation():
+    """Python runs no handler then: here they are blocked from the main thread altogether."""
+    left = threading.Event()
+    with stop_on_signals(lambda code: left.set()):
+        signal.raise_signal(signal.SIGINT)
+        rope = signal.set_wakeup_fd(-1)
+        os.write(rope, bytes([signal.SIGINT] * 2))  # as the kernel's handler does, at once
+        assert left.wait(10)
+        signal.set_wakeup_fd(rope)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_each_signal_has_its_exit_code(number, code):
+    with stop_on_signals() as stop:
+        signal.raise_signal(number)
+        assert stop.exit_code == code
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.asked()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def test_settling_runs_ahead_in_threads_and_its_skips_are_told_in_order():
+    threads = set()
+
+    def settle(job_):
+        threads.add(threading.get_ident())
+        time.sleep(0.01)
+        return replace(job_, skip="up to date") if number(job_) % 3 == 0 else job_
+
+    opened = []
+    outcomes = list(go(jobs(12), settle=settle, decode=lambda j: opened.append(j) or decode(j)))
+    assert [number(outcome.job) for outcome in outcomes] == list(range(12))
+    assert [outcome.status for outcome in outcomes] == ["skipped", "done", "done"] * 4
+    assert not [job_ for job_ in opened if number(job_) % 3 == 0]
+    assert threading.get_ident() not in threads and len(threads) == 2
+
+
+def test_the_first_photo_is_done_before_the_last_is_settled():
+    settled = []
+
+    def settle(job_):
+        settled.append(number(job_))
+        return job_
+
+    outcomes = go(jobs(1000), settle=settle)
+    next(outcomes)
+    assert len(settled) < 50
+    outcomes.close()
+
+
+def test_a_photo_that_cannot_be_settled_costs_itself_alone():
+    check = raising(photo_error, 1)
+    outcomes = list(go(jobs(4), settle=lambda job_: check(job_) or job_))
+    assert [outcome.status for outcome in outcomes] == ["done", "failed", "done", "done"]
+
+
+def test_a_large_photo_waits_for_room_and_is_not_passed_by_the_small_ones_behind_it():
+    """1 and 100 MP mixed: the bound holds, and the large one is begun in its turn."""
+    large, order, gauge = 100, [], Gauge()
+
+    def cost(job_):
+        return large if number(job_) % 10 == 5 else 1
+
+    def counting_decode(job_):
+        gauge.enter(cost(job_))
+        order.append(number(job_))
+        return decode(job_)
+
+    def counting_encode(job_, photo):
+        time.sleep(0.002)
+        gauge.leave(cost(job_))
+        return ()
+
+    limits = Limits(photos=6, bytes=102, decoders=1, encoders=2)
+    stages = {"cost": cost, "decode": counting_decode, "encode": counting_encode}
+    assert len(list(go(jobs(40), limits, **stages))) == 40
+    assert order == list(range(40))
+    assert large < gauge.most <= 102

@@ -12,6 +12,7 @@ from abpn_cli.batch.plan import (
     refuse_out,
     same_format,
     settle_twins,
+    skip_older,
 )
 from abpn_cli.batch.sources import (
     Source,
@@ -44,12 +45,12 @@ def find(*paths):
     return find_sources(paths, sniff, SUFFIXES)
 
 
-def plan(*paths, out, overwrite="always", format_=None, prefer=None, **naming):
+def plan(*paths, out, format_=None, prefer=None, **naming):
     def format_of(source):
         return format_ or same_format(source, bits)
 
     sources = settle_twins(find(*paths), prefer)
-    return make_jobs(sources, Naming(out, SUFFIXES, format_of, **naming), overwrite)
+    return make_jobs(sources, Naming(out, SUFFIXES, format_of, **naming))
 
 
 def relatives(sources):
@@ -233,27 +234,39 @@ def test_an_output_that_is_a_photo_of_the_run_is_refused(tmp_path):
         ("always", -10, False),
     ],
 )
-def test_overwrite_decides_on_outputs_that_exist(tmp_path, overwrite, age, skipped):
+def test_where_no_journal_knows_outputs_time_stamps_decide(tmp_path, overwrite, age, skipped):
     source = write(tmp_path / "in" / "a.jpg")
     target = write(tmp_path / "out" / "a.jpg")
     os.utime(source, (1000, 1000))
     os.utime(target, (1000 - age, 1000 - age))
-    (job,) = plan(tmp_path / "in", out=tmp_path / "out", overwrite=overwrite)
+    (job,) = skip_older(plan(tmp_path / "in", out=tmp_path / "out"), overwrite)
     assert bool(job.skip) is skipped
 
 
-def test_a_newer_sidecar_or_a_missing_mask_makes_an_output_out_of_date(tmp_path):
-    for name in ("in/a.jpg", "in/a.xmp", "out/a.jpg"):
-        os.utime(write(tmp_path / name), (1000, 1000))
+@pytest.mark.parametrize("leads", ["out of it", "to the photos", "round", "nowhere"])
+def test_an_output_folder_reached_through_a_link_is_refused_by_name(tmp_path, leads):
+    write(tmp_path / "in" / "a.jpg")
+    write(tmp_path / "in" / "sub" / "deep" / "b.jpg")
+    out = tmp_path / "out"
+    (out / "other").mkdir(parents=True)
+    (tmp_path / "away").mkdir()
+    place = {
+        "out of it": tmp_path / "away",
+        "to the photos": tmp_path / "in" / "sub",
+        "round": out / "other",
+        "nowhere": out / "missing",
+    }[leads]
+    (out / "sub").symlink_to(place, target_is_directory=True)
+    with pytest.raises(UsageError, match="out/sub/deep/b.jpg through .*out/sub") as caught:
+        plan(tmp_path / "in", out=out)
+    assert "a.jpg" not in str(caught.value)
 
-    def due(**naming):
-        jobs = plan(tmp_path / "in", out=tmp_path / "out", overwrite="changed", **naming)
-        return not jobs[0].skip
 
-    assert not due()
-    assert due(keep_mask=True)
-    os.utime(tmp_path / "in" / "a.xmp", (2000, 2000))
-    assert due()
+def test_the_output_folder_itself_may_be_a_link(tmp_path):
+    write(tmp_path / "in" / "sub" / "a.jpg")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "out").symlink_to(tmp_path / "real")
+    assert len(plan(tmp_path / "in", out=tmp_path / "out")) == 1
 
 
 def test_sidecars_follow_the_name_of_the_output(tmp_path):

@@ -4,6 +4,7 @@ import io
 import json
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,8 @@ from abpn_cli.report.tally import Tally
 
 PHOTO_KEYS = {
     "schema", "event", "source", "output", "status", "format", "seconds", "megapixels",
-    "mask_fraction", "changed_fraction", "levels", "device", "reason", "error", "warnings",
+    "mask_fraction", "changed_fraction", "levels", "device", "reason", "foreign", "error",
+    "warnings",
 }  # fmt: skip
 
 
@@ -80,6 +82,27 @@ def test_the_summary_lists_what_failed_and_counts_what_was_left():
     assert rest == ["failed:", *(f"  in/{n}.jpg: is cut short. Fetch it again." for n in "xy")]
 
 
+def test_the_summary_names_the_first_that_were_not_done():
+    tally = Tally(12)
+    tally.add(done())
+    for index in range(11):
+        tally.add(Outcome(job(f"{index}.jpg"), "not_done"))
+    first, second = summary_lines(tally, 2.0)
+    assert "11 not done" in first
+    assert second == "not done: in/0.jpg, in/1.jpg, in/2.jpg, in/3.jpg, in/4.jpg and 6 more"
+
+
+def test_outputs_that_are_somebodys_work_are_counted_and_told():
+    tally = Tally(2)
+    for name in "ab":
+        foreign = replace(job(f"{name}.jpg", skip="changed"), foreign=True)
+        tally.add(Outcome(foreign, "skipped"))
+    first, second = summary_lines(tally, 2.0)
+    assert "2 skipped (2 foreign)" in first
+    assert second.startswith("2 outputs are not as abpn left them")
+    assert photo_event(Outcome(foreign, "skipped"))["foreign"] is True
+
+
 def test_quiet_tells_errors_only(capsys):
     text = told(capsys, Loudness.QUIET, done(), skipped(), failed())
     assert text == "b.jpg  FAILED: in/b.jpg: is cut short. Fetch it again.\n"
@@ -120,7 +143,8 @@ def test_on_a_terminal_a_bar_counts_photos_and_leaves_the_lines_behind(monkeypat
     monkeypatch.setenv("TERM", "xterm")
     monkeypatch.setenv("COLUMNS", "120")
     teller = Teller(Loudness.NORMAL)
-    with teller.progress(2):
+    with teller.progress(3):
+        teller.photo(skipped())  # the bar is for what there is to do
         teller.photo(done("[bold]x.jpg"))
         teller.bar.refresh()
     text = screen.getvalue()
@@ -133,6 +157,7 @@ def test_events_carry_every_field_of_the_schema_in_every_status():
         photo_event(done()),
         photo_event(failed()),
         photo_event(skipped()),
+        photo_event(Outcome(job(), "not_done")),
         planned_event(job()),
     ):
         assert set(event) == PHOTO_KEYS
@@ -170,6 +195,7 @@ def test_ndjson_is_one_line_each_and_the_document_holds_the_same():
     assert document["summary"] == {
         "done": 1,
         "skipped": 0,
+        "foreign": 0,
         "failed": 1,
         "not_done": 0,
         "seconds": 3.0,

@@ -1,7 +1,8 @@
-"""Decode, retouch, encode: a few photos in hand at once, one `Outcome` each, in order.
+"""Settle, decode, retouch, encode: a few photos in hand at once, one `Outcome` each, in order.
 
-Decoding runs ahead of the network and encoding behind it. The network runs in the caller's
-thread, and so does every decision: which photo comes next, and whether there is room for it.
+Settling, whether there is anything to do, runs ahead of decoding, decoding ahead of the network,
+and encoding behind it. The network runs in the caller's thread, and so does every decision: which
+photo comes next, and whether there is room for it.
 """
 
 from __future__ import annotations
@@ -19,20 +20,22 @@ from ..photo import Edit, Job, Outcome, Photo, Seconds
 Product = TypeVar("Product")
 Result = TypeVar("Result")
 
-SETTLED_AHEAD = 256  # skipped and failed photos that may wait for a slow one before them
+OUTCOMES_AHEAD = 256  # skipped and failed photos that may wait for a slow one before them
+SETTLING_AHEAD = 8  # jobs that are being settled, or are settled and wait for room
 
 
 class Limits(NamedTuple):
     """How much may be in hand at once.
 
     photos: photos decoded or being decoded, retouched, encoded; bytes: their cost together;
-    decoders, encoders: how many of each work at the same time.
+    settlers, decoders, encoders: how many of each work at the same time.
     """
 
     photos: int = 4
     bytes: int = 2**30
     decoders: int = 2
     encoders: int = 2
+    settlers: int = 2
 
 
 class Finished(NamedTuple, Generic[Product]):
@@ -41,6 +44,11 @@ class Finished(NamedTuple, Generic[Product]):
     product: Product
     edit: Edit
     warnings: tuple[str, ...]
+
+
+def unsettled(job: Job) -> Job:
+    """Leave a job as the plan has it."""
+    return job
 
 
 class Timed(NamedTuple, Generic[Result]):
@@ -54,16 +62,18 @@ class Timed(NamedTuple, Generic[Result]):
 class Stages(Generic[Product]):
     """The work, as functions.
 
-    cost:    bytes a job will hold from decoding to encoding; may raise PhotoError.
+    cost:    in a thread, bytes a job will hold from decoding to encoding; may raise PhotoError.
     decode:  in a thread; may raise PhotoError.
     retouch: in the caller's thread; may raise PhotoError.
     encode:  in a thread, returns further warnings; may raise PhotoError or TargetError.
+    settle:  in a thread, gives a job its reason to be skipped, if it has one; may raise PhotoError.
     """
 
     cost: Callable[[Job], int]
     decode: Callable[[Job], Photo]
     retouch: Callable[[Job, Photo], Finished[Product]]
     encode: Callable[[Job, Product], tuple[str, ...]]
+    settle: Callable[[Job], Job] = unsettled
 
 
 def run(
@@ -79,18 +89,28 @@ def run(
     error, once `stopped()` is true. Anything else is a bug and comes through at once.
     """
     with (
+        ThreadPoolExecutor(limits.settlers) as settlers,
         ThreadPoolExecutor(limits.decoders) as decoders,
         ThreadPoolExecutor(limits.encoders) as encoders,
     ):
-        belt = _Belt(iter(jobs), stages, limits, decoders, encoders)
+        crews = _Crews(settlers, decoders, encoders)
+        belt = _Belt(iter(jobs), stages, limits, crews)
         try:
             while belt.advance(stopped()):
                 yield from belt.settled()
         finally:
-            decoders.shutdown(wait=False, cancel_futures=True)
-            encoders.shutdown(wait=False, cancel_futures=True)
+            for crew in crews:
+                crew.shutdown(wait=False, cancel_futures=True)
     if belt.fatal is not None:
         raise belt.fatal
+
+
+class _Crews(NamedTuple):
+    """The threads of each stage."""
+
+    settlers: ThreadPoolExecutor
+    decoders: ThreadPoolExecutor
+    encoders: ThreadPoolExecutor
 
 
 @dataclass
@@ -108,6 +128,13 @@ class _InHand:
         return self.decoding is not None or (self.encoding is not None and not self.encoding.done())
 
 
+class _Settled(NamedTuple):
+    """A job with its reason to be skipped, if it has one, and its cost in bytes, if it has none."""
+
+    job: Job
+    cost: int
+
+
 class _Belt(Generic[Product]):
     """The photos in hand, in order: at the left being written, then decoded, then decoding."""
 
@@ -116,17 +143,16 @@ class _Belt(Generic[Product]):
         feed: Iterator[Job],
         stages: Stages[Product],
         limits: Limits,
-        decoders: ThreadPoolExecutor,
-        encoders: ThreadPoolExecutor,
+        crews: _Crews,
     ) -> None:
         self.feed = feed
         self.stages = stages
         self.limits = limits
-        self.decoders = decoders
-        self.encoders = encoders
+        self.crews = crews
+        self.settling: deque[tuple[Job, Future[_Settled]]] = deque()
         self.line: deque[_InHand] = deque()
         self.waiting: _InHand | None = None  # costed, and too large for the room there is
-        self.closed = False
+        self.closed = False  # no photo comes any more
         self.fatal: AbpnError | None = None
 
     def advance(self, stop: bool) -> bool:
@@ -140,7 +166,7 @@ class _Belt(Generic[Product]):
         head = next((item for item in self.line if item.decoding is not None), None)
         if head is not None and head.decoding is not None and head.decoding.done():
             self._retouch(head, head.decoding)
-        elif self.line:
+        else:
             self._wait(head)
         return bool(self.line) or not self.closed
 
@@ -156,39 +182,60 @@ class _Belt(Generic[Product]):
         return item.decoding is None and (item.encoding is None or item.encoding.done())
 
     def _wait(self, head: _InHand | None) -> None:
-        """Sleep until the next photo is decoded or one is written, whichever comes first."""
+        """Sleep until a photo is settled, or decoded and next, or written: whatever is first."""
         pending: list[Future[Any]] = [
             item.encoding for item in self.line if item.encoding and not item.encoding.done()
         ]
         if head is not None and head.decoding is not None:
             pending.append(head.decoding)
-        wait(pending, return_when=FIRST_COMPLETED)
+        if self.waiting is None and self.settling and len(self.line) < OUTCOMES_AHEAD:
+            pending.append(self.settling[0][1])
+        if pending:
+            wait(pending, return_when=FIRST_COMPLETED)
 
     def _admit(self) -> None:
         """Start decoding while there is room; one photo is always let in."""
-        while not self.closed and len(self.line) < SETTLED_AHEAD:
+        while not self.closed and len(self.line) < OUTCOMES_AHEAD:
+            self._settle()
             item = self.waiting or self._next()
             if item is None:
-                self.closed = True
-            elif item.outcome is None and not self._has_room(item.bytes):
+                self.closed = not self.settling
+                return
+            if item.outcome is None and not self._has_room(item.bytes):
                 self.waiting = item
                 return
+            self.waiting = None
+            if item.outcome is None:
+                decode = self.stages.decode
+                item.decoding = self.crews.decoders.submit(_timed, decode, item.job)
+            self.line.append(item)
+
+    def _settle(self) -> None:
+        """Keep some jobs being settled."""
+        while len(self.settling) < SETTLING_AHEAD:
+            job = next(self.feed, None)
+            if job is None:
+                return
+            settled: Future[_Settled]
+            if job.skip:
+                settled = Future()
+                settled.set_result(_Settled(job, 0))
             else:
-                self.waiting = None
-                if item.outcome is None:
-                    item.decoding = self.decoders.submit(_timed, self.stages.decode, item.job)
-                self.line.append(item)
+                settled = self.crews.settlers.submit(_settle_and_cost, self.stages, job)
+            self.settling.append((job, settled))
 
     def _next(self) -> _InHand | None:
-        job = next(self.feed, None)
-        if job is None:
+        """Take the next job in order, None where it is not settled yet or there is none."""
+        if not self.settling or not self.settling[0][1].done():
             return None
-        if job.skip:
-            return _InHand(job, outcome=Outcome(job, "skipped", warnings=job.warnings))
+        job, settled = self.settling.popleft()
         try:
-            return _InHand(job, bytes=self.stages.cost(job))
+            job, cost = settled.result()
         except PhotoError as error:
             return _InHand(job, outcome=_failed(job, error))
+        if job.skip:
+            return _InHand(job, outcome=Outcome(job, "skipped", warnings=job.warnings))
+        return _InHand(job, bytes=cost)
 
     def _has_room(self, bytes_: int) -> bool:
         held = [item.bytes for item in self.line if item.holds_pixels()]
@@ -221,7 +268,9 @@ class _Belt(Generic[Product]):
             edit=finished.edit,
             warnings=item.job.warnings + finished.warnings,
         )
-        item.encoding = self.encoders.submit(_timed, self.stages.encode, item.job, finished.product)
+        item.encoding = self.crews.encoders.submit(
+            _timed, self.stages.encode, item.job, finished.product
+        )
 
     def _outcome(self, item: _InHand) -> Outcome:
         """Return how a job went, its writing included."""
@@ -254,10 +303,18 @@ class _Belt(Generic[Product]):
     def _close(self) -> None:
         """Let no more photos in, and drop those that are not being written."""
         self.closed = True
+        for _, settled in self.settling:
+            settled.cancel()
         for item in self.line:
             if item.decoding is not None:
                 item.decoding.cancel()
         self.line = deque(item for item in self.line if item.decoding is None)
+
+
+def _settle_and_cost(stages: Stages[Any], job: Job) -> _Settled:
+    """Settle a job and, where there is something to do, estimate what it will hold."""
+    job = stages.settle(job)
+    return _Settled(job, 0 if job.skip else stages.cost(job))
 
 
 def _timed(work: Callable[..., Result], *arguments: object) -> Timed[Result]:

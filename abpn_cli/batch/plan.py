@@ -17,14 +17,11 @@ from ..errors import TargetError, UsageError, shown
 from ..photo import FormatName, Job
 from .sources import MASK_ENDING, NAME_BYTES, Source, find_sidecars
 
-Overwrite = Literal["never", "changed", "always"]
-
 SUFFIXES: Mapping[FormatName, tuple[str, ...]] = {  # the first is the one we give
     "jpeg": (".jpg", ".jpeg", ".jpe", ".jfif"),
     "png": (".png",),
     "tiff": (".tif", ".tiff"),
 }
-FOREIGN = "a file that abpn did not write is in its place"
 LISTED = 20  # collisions shown before the rest is only counted
 
 
@@ -36,7 +33,6 @@ class Naming(NamedTuple):
     format_of:    the format of a photo's output.
     ending:       put behind the name ("_mask").
     keep_mask:    whether each job keeps a mask beside its output.
-    is_ours:      whether a file was written by us: any other is not replaced unasked.
     """
 
     out: Path | None
@@ -44,34 +40,37 @@ class Naming(NamedTuple):
     format_of: Callable[[Source], FormatName]
     ending: str = ""
     keep_mask: bool = False
-    is_ours: Callable[[Path], bool] = lambda path: True
 
 
 def same_format(source: Source, bits: Callable[[Path], int]) -> FormatName:
-    """Choose the output format that loses nothing: JPEG and 8-bit PNG as they are, else TIFF.
+    """Choose the output format that loses nothing: 8-bit JPEG and PNG as they are, else TIFF.
 
     Args:
         source: the photo; where its content says nothing, its suffix does.
-        bits: bits per sample of a file; asked for PNG only.
+        bits: bits per sample of a file; asked for JPEG and PNG only.
     """
     suffix = source.path.suffix.lower()
+    if source.kind in ("jpeg", "png") and bits(source.path) > 8:
+        return "tiff"
     if source.kind == "jpeg" or (not source.kind and suffix in SUFFIXES["jpeg"]):
         return "jpeg"
-    if source.kind == "png":
-        return "png" if bits(source.path) <= 8 else "tiff"
-    return "png" if not source.kind and suffix in SUFFIXES["png"] else "tiff"
+    is_png = source.kind == "png" or (not source.kind and suffix in SUFFIXES["png"])
+    return "png" if is_png else "tiff"
 
 
-def make_jobs(sources: Iterable[Source], naming: Naming, overwrite: Overwrite) -> list[Job]:
-    """Settle what is read, what is written, and what is skipped, in the order of the sources.
+def make_jobs(sources: Iterable[Source], naming: Naming) -> list[Job]:
+    """Settle what is read and what is written, in the order of the sources.
 
     Raises:
-        UsageError: two photos for one output, or an output that would replace a photo.
+        UsageError: two photos for one output, an output that would replace a photo, or one that
+            would leave the output folder.
     """
     jobs = [_job(source, naming) for source in sources]
     refuse_collisions(jobs)
+    if naming.out is not None:
+        refuse_linked_folders(jobs, naming.out)
     refuse_overwritten_sources(jobs)
-    return [_settled(job, overwrite, naming.is_ours) for job in jobs]
+    return jobs
 
 
 def _job(source: Source, naming: Naming) -> Job:
@@ -112,28 +111,23 @@ def _sidecars(source: Path, target: Path) -> tuple[tuple[Path, Path], ...]:
     return tuple(pairs)
 
 
-def _settled(job: Job, overwrite: Overwrite, is_ours: Callable[[Path], bool]) -> Job:
-    """Add to a job whether there is nothing to do; a stranger's file in its place is kept."""
-    reason = _reason_to_skip(job, overwrite)
-    if reason or overwrite == "always" or not _exists(job.target) or is_ours(job.target):
-        return replace(job, skip=reason)
-    kept = (
-        f"{shown(job.target)} was not written by abpn and is kept: --overwrite always replaces it"
-    )
-    return replace(job, skip=FOREIGN, warnings=(*job.warnings, kept))
+def skip_older(jobs: Iterable[Job], overwrite: Literal["never", "changed", "always"]) -> list[Job]:
+    """Settle by time stamps which outputs are kept: where no journal knows them, as of masks.
+
+    overwrite: "never" keeps whatever exists, "changed" what is no older than its photo.
+    """
+    return [replace(job, skip=_reason_to_skip(job, overwrite)) for job in jobs]
 
 
-def _reason_to_skip(job: Job, overwrite: Overwrite) -> str:
+def _reason_to_skip(job: Job, overwrite: str) -> str:
     if overwrite == "always" or not _exists(job.target):
         return ""
     if overwrite == "never":
         return "the output exists"
-    if job.mask is not None and not _exists(job.mask):
+    if not _exists(job.source):  # decoding will say so
         return ""
-    written = job.target.stat().st_mtime_ns
-    read = (job.source, *(sidecar for sidecar, _ in job.sidecars))
-    newest = max((file.stat().st_mtime_ns for file in read if _exists(file)), default=0)
-    return "the output is up to date" if written >= newest else ""
+    newer = job.source.stat().st_mtime_ns > job.target.stat().st_mtime_ns
+    return "" if newer else "the output is up to date"
 
 
 def _exists(path: Path) -> bool:
@@ -182,6 +176,53 @@ def refuse_overwritten_sources(jobs: Sequence[Job]) -> None:
     ]
     if struck:
         raise UsageError(_listed("these photos would be overwritten. Choose another --out", struck))
+
+
+def refuse_linked_folders(jobs: Iterable[Job], out: Path) -> None:
+    """Refuse outputs that a link inside the output folder would lead elsewhere.
+
+    Raises:
+        UsageError: lists every such photo.
+    """
+    links: dict[Path, Path | None] = {}
+    struck = []
+    for job in jobs:
+        folder = job.target.parent
+        if folder not in links:
+            links[folder] = linked_folder(out, job.target)
+        link = links[folder]
+        if link is not None:
+            struck.append(f"{shown(job.target)} through {shown(link)}")
+    if struck:
+        raise UsageError(
+            _listed(
+                "links in --out would lead these outputs elsewhere. Replace the links by folders, "
+                "or choose another --out",
+                struck,
+            )
+        )
+
+
+def linked_folder(out: Path, target: Path) -> Path | None:
+    """Find a folder on the way from the output folder to an output that is a link."""
+    for folder in target.relative_to(out).parents:
+        if folder != Path() and (out / folder).is_symlink():
+            return out / folder
+    return None
+
+
+def through(link: Path) -> tuple[str, str]:
+    """Return fault and remedy of a photo whose output would go through a link."""
+    return (
+        f"its output would go through the link {shown(link)}, out of --out",
+        "Replace the link by a folder, or choose another --out.",
+    )
+
+
+def written_by(job: Job) -> list[Path]:
+    """List the files that a job writes: the photo, its mask, its sidecars."""
+    companions = [job.mask] if job.mask is not None else []
+    return [job.target, *companions, *(written for _, written in job.sidecars)]
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ..files import opened, write_atomic
+from ..files import not_asked, opened, write_atomic
 from ..metadata import exif, jpeg_carrier, png_carrier
 from ..photo import Metadata, Photo
 from . import jpeg, png
 from .formats import SOFTWARE, EncodeOptions, to_8_bit
+from .sniff import OUR_HEAD_BYTES
 
 _LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601
 _RED = np.array([255.0, 0.0, 0.0], np.float32)
@@ -33,14 +35,19 @@ def grey_of(photo: Photo) -> NDArray[np.float32]:
     return np.clip(grey, 0.0, 1.0, out=grey)
 
 
-def write_mask(gate: NDArray[np.uint8], target: Path, orientation: int) -> None:
+def write_mask(
+    gate: NDArray[np.uint8],
+    target: Path,
+    orientation: int,
+    ready: Callable[[Path], None] = not_asked,
+) -> None:
     """Write a gate as 8-bit grey PNG in stored orientation, with the tag that turns it upright.
 
-    gate: (H, W) uint8. Raises TargetError.
+    gate: (H, W) uint8; ready: as of `write_atomic`. Raises TargetError.
     """
     block = exif.for_png(b"", SOFTWARE, orientation)
     data = png_carrier.write(png.encode_plain(gate), Metadata(exif=block), None)
-    write_atomic(target, lambda path: _fill(path, data))
+    write_atomic(target, lambda path: _fill(path, data), ready)
 
 
 def write_overlay(photo: Photo, gate: NDArray[np.uint8], target: Path) -> None:
@@ -64,7 +71,7 @@ def write_overlay(photo: Photo, gate: NDArray[np.uint8], target: Path) -> None:
 def is_overlay(path: Path) -> bool:
     """Tell whether a file is a JPEG that `write_overlay` made. Raises PhotoError."""
     with opened(path) as file:
-        segments, _ = jpeg_carrier.split(file.read())
+        segments, _ = jpeg_carrier.split(file.read(OUR_HEAD_BYTES))
     return jpeg_carrier.read(segments)[0].comment == _OVERLAY_NOTE
 
 

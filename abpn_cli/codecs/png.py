@@ -22,22 +22,41 @@ from ..metadata import (
 )
 from ..metadata.png_carrier import BrokenPng, Chunk
 from ..photo import Photo
-from .formats import RESTORE, SOFTWARE, Encoded, Header, Values, as_rgb
+from .formats import (
+    RESTORE,
+    SOFTWARE,
+    DamagedError,
+    Encoded,
+    EncodeOptions,
+    Header,
+    Values,
+    as_rgb,
+)
 
 _GREY, _RGB, _PALETTE, _GREY_ALPHA, _RGBA = 0, 2, 3, 4, 6
 _CHANNELS = {_GREY: 1, _RGB: 3, _PALETTE: 1, _GREY_ALPHA: 2, _RGBA: 4}
+_HEADER_BYTES = 4 + 4 + 13 + 4  # of the header chunk
 _COMPRESSION = 1  # zlib level; higher ones cost seconds and save a few per cent
 
 
 def header(file: BinaryIO, source: Path) -> Header:
-    """Read a PNG's header. Raises PhotoError where the file is cut short."""
+    """Read a PNG's header. Raises PhotoError where the file is cut short inside it."""
     try:
         chunks = png_carrier.skim(file)
-    except BrokenPng as error:
-        raise PhotoError(source, str(error), RESTORE) from error
+    except BrokenPng as error:  # what lies behind the header is for `decode` to tell
+        chunks = _header_alone(file)
+        if not chunks:
+            raise PhotoError(source, str(error), RESTORE) from error
     width, height, bits, kind = _first(chunks, source)
     turn = orientation_of(png_carrier.read(chunks)[0].exif)
     return Header("png", (height, width), bits, _CHANNELS[kind], turn)
+
+
+def _header_alone(file: BinaryIO) -> list[Chunk]:
+    file.seek(len(png_carrier.SIGNATURE))
+    raw = file.read(_HEADER_BYTES)
+    whole = len(raw) == _HEADER_BYTES and raw.startswith(b"\0\0\0\x0dIHDR")
+    return [Chunk(b"IHDR", raw[8:-4], raw)] if whole else []
 
 
 def _first(chunks: list[Chunk], source: Path) -> tuple[int, int, int, int]:
@@ -49,19 +68,22 @@ def _first(chunks: list[Chunk], source: Path) -> tuple[int, int, int, int]:
 
 
 def decode(data: bytes, source: Path) -> Photo:
-    """Decode a PNG of 8 or 16 bits; grey and palette become RGB. Raises PhotoError."""
+    """Decode a PNG of 8 or 16 bits; grey and palette become RGB.
+
+    Raises PhotoError, and DamagedError where a part of the pixels is lost.
+    """
     try:
         chunks, damaged = png_carrier.split(data)
     except BrokenPng as error:
-        raise PhotoError(source, str(error), RESTORE) from error
+        raise DamagedError(source, str(error)) from error
     _, _, bits, kind = _first(chunks, source)
     stored = np.frombuffer(png_carrier.pixels_only(chunks), np.uint8)
     try:
         pixels = cv2.imdecode(stored, cv2.IMREAD_UNCHANGED)
     except cv2.error as error:
-        raise PhotoError(source, "the file cannot be decoded", RESTORE) from error
+        raise DamagedError(source, "the file cannot be decoded") from error
     if not isinstance(pixels, np.ndarray):
-        raise PhotoError(source, "the file is damaged", RESTORE)
+        raise DamagedError(source, "the file is damaged")
     values: Values = pixels
     rgb, alpha = _channels(values)
     see_through = next((chunk.data for chunk in chunks if chunk.type == b"tRNS"), b"")
@@ -92,7 +114,7 @@ def _grey_alpha(pixels: Values, bits: int, see_through: bytes) -> Values:
     return made
 
 
-def encode(photo: Photo) -> Encoded:
+def encode(photo: Photo, options: EncodeOptions) -> Encoded:
     """Encode as PNG of the photo's own depth with its metadata and, where it has one, alpha."""
     left_out = []
     pixels, alpha = photo.pixels, photo.alpha
@@ -102,7 +124,8 @@ def encode(photo: Photo) -> Encoded:
     elif alpha is not None and photo.alpha_is == "associated":
         pixels = _divided(pixels, alpha)
         left_out.append("Its pixels were multiplied by their transparency: divided for the PNG.")
-    metadata, lost = with_one_packet(edited(photo.metadata, SOFTWARE))
+    told = edited(photo.metadata, options.provenance, f"{photo.digest} png")
+    metadata, lost = with_one_packet(told)
     try:
         block = exif.for_png(metadata.exif, SOFTWARE, metadata.orientation)
     except BrokenExif:

@@ -1,8 +1,8 @@
 """What a decoding process and its parent say to each other over a socket.
 
-A request is a pickled (path, max_pixels); an answer is, pickled, a PhotoError or a `Reply`. Each is
-preceded by its size. With a `Reply` comes the descriptor of an unnamed file that holds the pixels
-and then the alpha.
+A request is a packed `Request`; an answer is, packed, a PhotoError, the `Header` that was asked
+for, or a `Reply`. Each is preceded by its size. With a `Reply` comes the descriptor of an unnamed
+file that holds the pixels and then the alpha.
 """
 
 from __future__ import annotations
@@ -13,13 +13,24 @@ import socket
 import struct
 import tempfile
 from dataclasses import replace
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 
 from ..photo import Photo
+from .formats import DecodeOptions
+from .plain import UnpackError
 
 SIZE = struct.Struct(">Q")
+
+
+class Request(NamedTuple):
+    """A photo to decode, or only its header to read."""
+
+    path: Path
+    options: DecodeOptions
+    header_only: bool = False
 
 
 class Reply(NamedTuple):
@@ -77,9 +88,15 @@ def detach(photo: Photo) -> tuple[Reply, int]:
 
 
 def attach(reply: Reply, descriptor: int) -> Photo:
-    """Undo `detach` on the other side: the pixels are mapped, not copied."""
-    values = np.frombuffer(mmap.mmap(descriptor, 0), reply.dtype)
-    count = int(np.prod(reply.shape))
-    pixels = values[:count].reshape(reply.shape)
-    alpha = values[count:].reshape(reply.shape[:2]) if reply.has_alpha else None
+    """Undo `detach` on the other side: the pixels are mapped, not copied.
+
+    Raises UnpackError where there are not as many as the reply says.
+    """
+    try:
+        values = np.frombuffer(mmap.mmap(descriptor, 0), reply.dtype)
+        count = int(np.prod(reply.shape))
+        pixels = values[:count].reshape(reply.shape)
+        alpha = values[count:].reshape(reply.shape[:2]) if reply.has_alpha else None
+    except (ValueError, TypeError) as error:
+        raise UnpackError(str(error)) from error
     return replace(reply.photo, pixels=pixels, alpha=alpha)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, NamedTuple
 import typer
 
 from . import options, shoot
-from .options import OverwriteChoice, Precision
+from .options import OverwriteChoice, Precision, RawSpace
 
 if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
@@ -28,7 +28,7 @@ def mask(
             "-o",
             metavar="DIR",
             help="Folder for the masks. [default: beside]",
-            readable=False,
+            parser=options.folder,
         ),
     ] = None,
     binary: Annotated[
@@ -43,6 +43,9 @@ def mask(
     device: options.Device = "auto",
     precision: options.PrecisionOption = Precision.AUTO,
     max_memory: options.MaxMemory = "4G",
+    max_pixels: options.MaxPixels = "250M",
+    accept_damaged: options.AcceptDamaged = False,
+    raw_space: options.RawSpaceOption = RawSpace.SRGB,
     jobs: options.JobsOption = None,
     dry_run: options.DryRun = False,
     overwrite: options.OverwriteOption = OverwriteChoice.CHANGED,
@@ -63,6 +66,9 @@ def mask(
         precision=precision,
         detail=detail,
         max_memory=max_memory,
+        max_pixels=max_pixels,
+        accept_damaged=accept_damaged,
+        raw_space=raw_space,
         jobs=jobs,
         dry_run=dry_run,
         json=json,
@@ -83,7 +89,7 @@ def _plan(
         UsageError, NoPhotoError, TargetError: the run cannot be meant, or cannot be written.
     """
     from .. import codecs
-    from ..batch.plan import Naming, check_out, make_jobs, refuse_out
+    from ..batch.plan import Naming, check_out, make_jobs, refuse_out, skip_older
     from ..batch.sources import MASK_ENDING, find_sources, without_masks
     from .masks import is_own_mask
 
@@ -97,7 +103,7 @@ def _plan(
         lambda source: "jpeg" if overlay else "png",
         ending=MASK_ENDING,
     )
-    return make_jobs(sources, naming, overwrite.value)
+    return skip_older(make_jobs(sources, naming), overwrite.value)
 
 
 class _Picture(NamedTuple):
@@ -121,7 +127,7 @@ class _Wish:
         from ..batch.pipeline import Stages
 
         return Stages(
-            cost=shoot.bytes_in_hand,
+            cost=lambda job: shoot.bytes_in_hand(job, pool.probe),
             decode=lambda job: pool.decode(job.source),
             retouch=lambda job, photo: self._find(retoucher, photo),
             encode=_write,

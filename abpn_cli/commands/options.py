@@ -14,6 +14,8 @@ from ..errors import UsageError, shown
 
 STDOUT = Path("-")
 BYTES_PER_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+PIXELS_PER_UNIT = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
+FEWEST_PIXELS = 10**4  # fewer: the unit was forgotten
 SMALLEST_MEMORY = 256 * 2**20  # below, not even a phone's photo fits
 
 
@@ -34,6 +36,13 @@ class Compression(StrEnum):
     ZSTD = "zstd"
 
 
+class JpegMode(StrEnum):
+    """How a JPEG becomes a JPEG: only what was retouched is encoded, or the whole."""
+
+    KEEP = "keep-untouched"
+    REENCODE = "reencode"
+
+
 class Precision(StrEnum):
     """Number format of the convolutions; the last blend is always float32."""
 
@@ -41,6 +50,13 @@ class Precision(StrEnum):
     FLOAT32 = "float32"
     BF16 = "bf16"
     FP16 = "fp16"
+
+
+class RawSpace(StrEnum):
+    """Colour space that camera raw files are developed into."""
+
+    SRGB = "srgb"
+    PROPHOTO = "prophoto"
 
 
 class OverwriteChoice(StrEnum):
@@ -68,6 +84,19 @@ Photos = Annotated[
         readable=False,
     ),
 ]
+
+
+def folder(text: str) -> Path:
+    """Read a folder's name; an empty one, as a script's unset variable gives it, is none.
+
+    Raises:
+        typer.BadParameter: it is empty.
+    """
+    if not text:
+        raise typer.BadParameter("the name of the folder is empty.")
+    return Path(text)
+
+
 Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Weights to use in place of the task's own.", readable=False),
@@ -98,9 +127,19 @@ JobsOption = Annotated[
     int | None,
     typer.Option("--jobs", metavar="N", help="Photos decoded at once. [default: by core count]"),
 ]
+MaxPixels = Annotated[
+    str, typer.Option(metavar="COUNT", help="Refuse photos of more pixels: 250M, 1.2G.")
+]
+AcceptDamaged = Annotated[
+    bool,
+    typer.Option("--accept-damaged", help="Do what is left of damaged photos, with a warning."),
+]
+RawSpaceOption = Annotated[
+    RawSpace, typer.Option(help="Colour space that camera raw files are developed into.")
+]
 OverwriteOption = Annotated[
     OverwriteChoice,
-    typer.Option(help="Write an output that exists: never, when the photo is newer, or always."),
+    typer.Option(help="Write an output that exists: never, when it is out of date, or always."),
 ]
 DryRun = Annotated[
     bool, typer.Option("--dry-run", "-n", help="Tell what would be done; write nothing.")
@@ -131,6 +170,21 @@ def memory_bytes(text: str) -> int:
     if size < SMALLEST_MEMORY:
         raise UsageError(f"--max-memory {text}: is too small. Give it at least 256M.")
     return size
+
+
+def pixel_count(text: str) -> int:
+    """Read `--max-pixels`: 250M, 250MP, 1.2G; units are powers of 1000.
+
+    Raises:
+        UsageError: not a count, or too small for any photo.
+    """
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMG]?)P?X?", text.strip().upper())
+    if match is None:
+        raise UsageError(f"--max-pixels {text}: is not a count. Write it as 250M or 1.2G.")
+    count = int(float(match[1]) * PIXELS_PER_UNIT[match[2]])
+    if count < FEWEST_PIXELS:
+        raise UsageError(f"--max-pixels {text}: no photo is that small. Write it as 250M or 1.2G.")
+    return count
 
 
 def check_range(option: str, value: float, low: float, high: float) -> None:

@@ -96,8 +96,13 @@ def together(files: Iterable[Path]) -> Iterator[None]:
         raise
 
 
-def copy_sidecars(job: Job, edit: Callable[[bytes], bytes] = bytes) -> None:
+def copy_sidecars(
+    job: Job, edit: Callable[[bytes], bytes], ready: Callable[[Path], Callable[[Path], None]]
+) -> None:
     """Copy a photo's `.xmp` files beside its output, byte by byte where `edit` leaves them.
+
+    ready: given the name of a copy, returns what is called when the copy is whole, before it takes
+    that name.
 
     Raises:
         PhotoError: a sidecar cannot be read.
@@ -112,7 +117,7 @@ def copy_sidecars(job: Job, edit: Callable[[bytes], bytes] = bytes) -> None:
             raise PhotoError(
                 read, f"the sidecar cannot be read ({error.strerror})", "Repair or remove it."
             ) from error
-        write_atomic(written, _writer(edit(data)))
+        write_atomic(written, _writer(edit(data)), ready(written))
 
 
 def _writer(data: bytes) -> Callable[[Path], None]:

@@ -44,6 +44,11 @@ class Regions:
     files: Mapping[Path, Path | None]
     shared: bool = False
 
+    def of(self, job: Job) -> dict[str, Path | None]:
+        """Return the mask of a job by the option's name; empty where the option is not given."""
+        role = self.option.removeprefix("--")
+        return {role: self.files[job.source]} if job.source in self.files else {}
+
     def reader(self, read: Callable[[Path], Mask]) -> Callable[[Job], Region]:
         """Make the function that gives each job its mask; one that all share is read once.
 

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
 import typer
 
-from . import options, shoot
-from .options import Compression, Format, OverwriteChoice, Precision, Prefer
+from ..errors import UsageError
+from . import options, resume, shoot
+from .options import Compression, Format, JpegMode, OverwriteChoice, Precision, Prefer, RawSpace
 from .output import copy_sidecars, together
 from .regions import ONLY, PROTECT, Regions, find_regions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from ..batch.keeper import Keeper
     from ..batch.pipeline import Finished, Stages
     from ..batch.sources import Source
     from ..codecs import DecodePool, EncodeOptions
@@ -24,6 +26,11 @@ if TYPE_CHECKING:
     from .masks import Mask8
     from .regions import Mask
 
+DEFAULT_QUALITY = 95
+QUALITY_UNUSED = (
+    "--quality is not used where a JPEG stays one: what was retouched takes the quality of the "
+    "rest. --jpeg reencode encodes the whole."
+)
 NAMES: dict[Format, FormatName | None] = {
     Format.SAME: None,  # by source
     Format.JPEG: "jpeg",
@@ -36,7 +43,13 @@ def retouch(
     paths: options.Photos,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="DIR", help="Folder for the outputs.", readable=False),
+        typer.Option(
+            "--out",
+            "-o",
+            metavar="DIR",
+            help="Folder for the outputs.",
+            parser=options.folder,
+        ),
     ],
     task: Annotated[
         str | None, typer.Option(metavar="NAME", help="What to retouch: see `abpn weights`.")
@@ -68,7 +81,17 @@ def retouch(
             "--format", help="same keeps JPEG and 8-bit PNG; the rest becomes 16-bit TIFF."
         ),
     ] = Format.SAME,
-    quality: Annotated[int, typer.Option(help="JPEG quality, 1..100.")] = 95,
+    jpeg: Annotated[
+        JpegMode | None,
+        typer.Option(
+            help="How a JPEG becomes one: by encoding only what was retouched, or the whole. "
+            "[default: keep-untouched; with --upright reencode]"
+        ),
+    ] = None,
+    quality: Annotated[
+        int | None,
+        typer.Option(metavar="1..100", help="JPEG quality of what is encoded whole. [default: 95]"),
+    ] = None,
     tiff_compression: Annotated[
         Compression, typer.Option(help="TIFF compression; all are lossless.")
     ] = Compression.DEFLATE,
@@ -78,6 +101,9 @@ def retouch(
     device: options.Device = "auto",
     precision: options.PrecisionOption = Precision.AUTO,
     max_memory: options.MaxMemory = "4G",
+    max_pixels: options.MaxPixels = "250M",
+    accept_damaged: options.AcceptDamaged = False,
+    raw_space: options.RawSpaceOption = RawSpace.SRGB,
     jobs: options.JobsOption = None,
     save_mask: Annotated[
         bool, typer.Option("--save-mask", help="Keep each mask as NAME_mask.png beside its output.")
@@ -102,6 +128,9 @@ def retouch(
         precision=precision,
         detail=detail,
         max_memory=max_memory,
+        max_pixels=max_pixels,
+        accept_damaged=accept_damaged,
+        raw_space=raw_space,
         jobs=jobs,
         dry_run=dry_run,
         json=json,
@@ -110,17 +139,43 @@ def retouch(
         verbose=verbose,
     )
     options.check_range("--strength", strength, 0.0, 1.5)
-    options.check_range("--quality", quality, 1, 100)
-    planned = _plan(paths, out, _Naming(format_, prefer, overwrite, save_mask))
+    jpeg_mode = _jpeg_mode(jpeg, upright)
+    if quality is not None:
+        options.check_range("--quality", quality, 1, 100)
+    planned = _plan(paths, out, _Naming(format_, prefer, save_mask))
+    if quality is not None and jpeg_mode is JpegMode.KEEP and any(map(_stays_jpeg, planned)):
+        settings = replace(settings, warnings=(QUALITY_UNUSED,))
     looks = _Looks(
         strength,
         find_regions(ONLY, only, planned),
         find_regions(PROTECT, protect, planned),
-        quality,
+        DEFAULT_QUALITY if quality is None else quality,
         tiff_compression,
+        jpeg_mode,
         upright,
     )
-    shoot.go(settings, planned, looks.stages)
+    choices = {**looks.choices(), "format": format_.value, "save_mask": save_mask}
+    resumable = resume.Resumable(out, overwrite, choices, looks.inputs)
+    resume.go(settings, planned, resumable, looks.stages)
+
+
+def _jpeg_mode(asked: JpegMode | None, upright: bool) -> JpegMode:
+    """Settle how JPEGs become JPEGs: pixels that are turned cannot keep their encoding.
+
+    Raises:
+        UsageError: both were asked for.
+    """
+    if upright and asked is JpegMode.KEEP:
+        raise UsageError(
+            "--jpeg keep-untouched and --upright contradict each other. Leave one out."
+        )
+    return asked or (JpegMode.REENCODE if upright else JpegMode.KEEP)
+
+
+def _stays_jpeg(job: Job) -> bool:
+    from .. import codecs
+
+    return job.format == "jpeg" and codecs.sniff(job.source) == "jpeg"
 
 
 class _Naming(NamedTuple):
@@ -128,7 +183,6 @@ class _Naming(NamedTuple):
 
     format: Format
     prefer: Prefer | None
-    overwrite: OverwriteChoice
     save_mask: bool
 
 
@@ -158,15 +212,13 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
     sources = settle_twins(
         without_masks(found, is_own_mask), asked.prefer.value if asked.prefer else None
     )
-    naming = Naming(
-        out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask, is_ours=codecs.is_ours
-    )
-    planned = make_jobs(sources, naming, asked.overwrite.value)
+    naming = Naming(out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask)
+    planned = make_jobs(sources, naming)
     check_out(out)
     return planned
 
 
-class _Delivery(NamedTuple):
+class _Product(NamedTuple):
     """What is written of one photo; mask: (H, W) uint8, or None where it is not kept."""
 
     photo: Photo
@@ -182,31 +234,56 @@ class _Looks:
     protect: Regions
     quality: int
     tiff_compression: Compression
+    jpeg: JpegMode
     upright: bool
 
-    def stages(self, retoucher: Retoucher, pool: DecodePool) -> Stages[_Delivery]:
+    def choices(self) -> dict[str, str | int | float | bool]:
+        """Return what can change an output, as the journal keeps it; masks go by their content."""
+        return {
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if field.name not in ("only", "protect")
+        }
+
+    def inputs(self, job: Job) -> dict[str, Path | None]:
+        """Name the files that are read for a job besides its photo, by role."""
+        sidecars: dict[str, Path | None] = {
+            f"sidecar {read.name}": read for read, _ in job.sidecars
+        }
+        return {**self.only.of(job), **self.protect.of(job), **sidecars}
+
+    def stages(self, retoucher: Retoucher, pool: DecodePool, keeper: Keeper) -> Stages[_Product]:
         """Join the rooms: how a photo is decoded, retouched, and encoded."""
         from ..batch.pipeline import Stages
         from ..codecs import EncodeOptions, grey_of
+        from ..photo import Provenance
 
-        encode_options = EncodeOptions(self.quality, self.tiff_compression.value)
+        made = keeper.run
+        encode_options = EncodeOptions(
+            self.quality,
+            self.tiff_compression.value,
+            self.jpeg.value,
+            provenance=Provenance(made.version, made.task or "", made.weights, self.strength),
+        )
         return Stages(
-            cost=shoot.bytes_in_hand,
+            cost=lambda job: shoot.bytes_in_hand(job, pool.probe, self.jpeg is JpegMode.KEEP),
             decode=lambda job: pool.decode(job.source),
-            retouch=self._work(retoucher, lambda path: grey_of(pool.decode(path))),
-            encode=lambda job, delivery: _encode(job, delivery, encode_options, self.upright),
+            retouch=self._work(retoucher, lambda path: grey_of(pool.decode_whole(path))),
+            encode=lambda job, delivery: _encode(
+                job, delivery, encode_options, self.upright, keeper
+            ),
         )
 
     def _work(
         self, retoucher: Retoucher, read_mask: Callable[[Path], Mask]
-    ) -> Callable[[Job, Photo], Finished[_Delivery]]:
+    ) -> Callable[[Job, Photo], Finished[_Product]]:
         from ..batch.pipeline import Finished
         from ..codecs import make_upright
         from .masks import kept_mask
 
         only_of, protect_of = self.only.reader(read_mask), self.protect.reader(read_mask)
 
-        def work(job: Job, photo: Photo) -> Finished[_Delivery]:
+        def work(job: Job, photo: Photo) -> Finished[_Product]:
             only, protect = only_of(job), protect_of(job)
             done, edit = retoucher.retouch(photo, self.strength, only.mask, protect.mask)
             mask = None
@@ -215,22 +292,24 @@ class _Looks:
             if self.upright:
                 done = make_upright(done)
             told = tuple(filter(None, (only.warning, protect.warning)))
-            return Finished(_Delivery(done, mask), edit, done.warnings + told)
+            return Finished(_Product(done, mask), edit, done.warnings + told)
 
         return work
 
 
 def _encode(
-    job: Job, delivery: _Delivery, encode_options: EncodeOptions, upright: bool
+    job: Job, product: _Product, encode_options: EncodeOptions, upright: bool, keeper: Keeper
 ) -> tuple[str, ...]:
     """Write a photo and what goes with it; the photo last, so that it stands for all of them."""
     from .. import codecs
+    from ..batch.plan import written_by
 
-    companions = [written for _, written in job.sidecars]
-    if job.mask is not None:
-        companions.append(job.mask)
-    with together(companions):
-        if job.mask is not None and delivery.mask is not None:
-            codecs.write_mask(delivery.mask, job.mask, delivery.photo.metadata.orientation)
-        copy_sidecars(job, codecs.upright_sidecar if upright else bytes)
-        return codecs.encode(delivery.photo, job.target, job.format, encode_options)
+    photo, ready = product.photo, (delivery := keeper.delivery(job)).ready
+    with together(written_by(job)[1:]):
+        if job.mask is not None and product.mask is not None:
+            orientation = photo.metadata.orientation
+            codecs.write_mask(product.mask, job.mask, orientation, ready(job.mask))
+        copy_sidecars(job, codecs.upright_sidecar if upright else bytes, ready)
+        left_out = codecs.encode(photo, job.target, job.format, encode_options, ready(job.target))
+    delivery.done(photo.digest)
+    return left_out

@@ -14,12 +14,20 @@ import typer
 
 from .. import __version__
 from ..errors import AbpnError, TargetError, UsageError, WeightsError, shown
-from .options import STDOUT, Precision, check_voices, memory_bytes, worker_count
+from .options import (
+    STDOUT,
+    Precision,
+    RawSpace,
+    check_voices,
+    memory_bytes,
+    pixel_count,
+    worker_count,
+)
 from .output import refuse_photo, write_stdout, write_text
 
 if TYPE_CHECKING:
     from ..batch.pipeline import Limits, Stages
-    from ..codecs import DecodePool
+    from ..codecs import DecodePool, Header
     from ..engine import Retoucher
     from ..photo import Job, Outcome
     from ..report.console import Teller
@@ -28,12 +36,16 @@ if TYPE_CHECKING:
 
 Product = TypeVar("Product")
 
+KEEPING_BYTES_PER_PIXEL = 16  # of `codecs.jpeg_keep`, at 4:4:4
 IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the rest for the network
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """What every verb that goes through a shoot takes; checked when it is made."""
+    """What every verb that goes through a shoot takes; checked when it is made.
+
+    warnings: what is to be known of the options as given, one sentence each.
+    """
 
     verb: str
     task: str | None
@@ -48,6 +60,10 @@ class Settings:
     ndjson: bool
     quiet: bool
     verbose: bool
+    max_pixels: str = "250M"
+    accept_damaged: bool = False
+    raw_space: RawSpace = RawSpace.SRGB
+    warnings: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before a photo is looked for.
@@ -57,6 +73,7 @@ class Settings:
         """
         check_voices(self.quiet, self.verbose, self.json, self.ndjson)
         memory_bytes(self.max_memory)
+        pixel_count(self.max_pixels)
         worker_count(self.jobs)
         if self.task is None and self.weights is None:
             raise UsageError(
@@ -90,28 +107,61 @@ def go(
         story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
     else:
         from ..batch.pipeline import run
-        from ..codecs import DecodePool
-        from ..engine import Retoucher
 
-        limit = memory_bytes(settings.max_memory)
-        retoucher = Retoucher(
-            weights, settings.device, settings.precision.value, limit, settings.detail
-        )
-        room = limits_for(min(worker_count(settings.jobs), to_do), limit)
-        with DecodePool(room.decoders) as pool:
+        retoucher = make_retoucher(settings, weights)
+        room = room_for(settings, to_do)
+        with make_pool(settings, room.decoders) as pool:
             work = stages(retoucher, pool)
             story.tell_run(lambda stopped: run(jobs, work, room, stopped), str(retoucher.device))
 
 
-class Story:
-    """Tells one run to people and to scripts alike."""
+def make_retoucher(settings: Settings, weights: Path) -> Retoucher:
+    """Load the network.
 
-    def __init__(self, settings: Settings, weights: Path, jobs: Sequence[Job]) -> None:
+    Raises:
+        WeightsError, DeviceError, UsageError: as `Retoucher`.
+    """
+    from ..engine import Retoucher
+
+    limit = memory_bytes(settings.max_memory)
+    return Retoucher(weights, settings.device, settings.precision.value, limit, settings.detail)
+
+
+def make_pool(settings: Settings, workers: int) -> DecodePool:
+    """Make the decoding processes; entering the pool starts them."""
+    from ..codecs import DecodeOptions, DecodePool
+
+    options = DecodeOptions(
+        pixel_count(settings.max_pixels), settings.accept_damaged, settings.raw_space.value
+    )
+    return DecodePool(workers, options)
+
+
+def room_for(settings: Settings, photos: int) -> Limits:
+    """Decide how much of so many photos may be in hand."""
+    workers = min(worker_count(settings.jobs), photos)
+    return limits_for(workers, memory_bytes(settings.max_memory))
+
+
+class Story:
+    """Tells one run to people and to scripts alike.
+
+    warnings: what is to be known of the run as a whole, one sentence each.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        weights: Path,
+        jobs: Sequence[Job],
+        warnings: tuple[str, ...] = (),
+    ) -> None:
         self.teller = make_teller(settings.quiet, settings.verbose)
         self.events = make_events(settings.json, settings.ndjson)
         self.settings = settings
         self.weights = weights
         self.jobs = jobs
+        self.warnings = settings.warnings + warnings
         self.skipped = sum(bool(job.skip) for job in jobs)
 
     def tell_plan(self) -> None:
@@ -123,7 +173,9 @@ class Story:
         for job in self.jobs:
             self.events.tell(planned_event(job))
         self.teller.plan(self.jobs)
-        self.events.tell(summary_event(Tally(len(self.jobs), skipped=self.skipped), 0.0, 0, ""))
+        foreign = sum(job.foreign for job in self.jobs)
+        tally = Tally(len(self.jobs), skipped=self.skipped, foreign=foreign)
+        self.events.tell(summary_event(tally, 0.0, 0, ""))
         self.events.close()
 
     def tell_run(
@@ -136,33 +188,46 @@ class Story:
             AbpnError: what stopped the run, after the summary.
         """
         from ..batch.stop import stop_on_signals
-        from ..report.events import photo_event, summary_event
+        from ..report.events import photo_event
         from ..report.tally import Tally
 
         tally = Tally(len(self.jobs))
+        left = {job.target: job for job in self.jobs}
         start = perf_counter()
         fatal: AbpnError | None = None
         with stop_on_signals() as stop:
             try:
                 self._begin(device)
-                with self.teller.progress(len(self.jobs) - self.skipped):
+                with self.teller.progress(len(self.jobs)):
                     for outcome in outcomes(stop.asked):
+                        del left[outcome.job.target]  # no two jobs have one target
                         tally.add(outcome)
                         self.teller.photo(outcome)
                         self.events.tell(photo_event(outcome))
-            except KeyboardInterrupt:  # a second signal: the summary, and no more
-                pass
             except AbpnError as error:
                 fatal = error
-            seconds = perf_counter() - start
             code = stop.exit_code or _exit_code(tally, fatal)
-            self.teller.summary(tally, seconds)
-            self.events.tell(summary_event(tally, seconds, code, str(fatal) if fatal else ""))
-            self.events.close()
+            self._tell_end(tally, list(left.values()), perf_counter() - start, code, fatal)
         if fatal is not None and not stop.asked():
             raise fatal
         if code:
             raise typer.Exit(code)
+
+    def _tell_end(
+        self, tally: Tally, left: list[Job], seconds: float, code: int, fatal: AbpnError | None
+    ) -> None:
+        """Tell what the run did not come to, and what it adds up to."""
+        from ..photo import Outcome
+        from ..report.events import photo_event, summary_event
+
+        undone = [Outcome(job, "not_done") for job in left]
+        for outcome in undone:
+            tally.add(outcome)
+        self.teller.summary(tally, seconds)
+        for outcome in undone:
+            self.events.tell(photo_event(outcome))
+        self.events.tell(summary_event(tally, seconds, code, str(fatal) if fatal else ""))
+        self.events.close()
 
     def _begin(self, device: str) -> None:
         from ..report.events import Setup, plan_event
@@ -174,8 +239,11 @@ class Story:
             shown(self.weights),
             device,
             self.settings.dry_run,
+            self.warnings,
         )
         self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
+        for warning in self.warnings:
+            self.teller.note(warning)
         self.teller.detail(f"weights {shown(self.weights)}, device {device}")
 
 
@@ -221,19 +289,22 @@ def limits_for(workers: int, max_bytes: int) -> Limits:
     return Limits(workers + encoders + 1, max_bytes // IN_HAND_SHARE, workers, encoders)
 
 
-def bytes_in_hand(job: Job) -> int:
+def bytes_in_hand(job: Job, probe: Callable[[Path], Header], keeps_jpeg: bool = False) -> int:
     """Estimate, from its header alone, what a photo holds from decoding to encoding, in bytes.
+
+    probe: reads the header, as `DecodePool.probe` does; keeps_jpeg: whether a JPEG that stays one
+    keeps what is untouched, which takes its coefficients.
 
     Raises:
         PhotoError: the header cannot be read.
     """
-    from .. import codecs
-
-    header = codecs.probe(job.source)
+    header = probe(job.source)
     height, width = header.size
     samples = height * width * max(3, header.channels)
     pixels = samples * (2 if header.bits > 8 else 1)
     encoded = samples * 4 if job.format == "tiff" else samples  # 16-bit strips, and their deflate
+    if keeps_jpeg and header.format == job.format == "jpeg":
+        encoded = height * width * KEEPING_BYTES_PER_PIXEL
     return 2 * pixels + encoded
 
 
@@ -244,7 +315,8 @@ def check_report(json: Path | None, jobs: Sequence[Job]) -> None:
         UsageError: the report would replace a photo or an output.
         TargetError: it cannot be written.
     """
-    from ..batch.plan import check_out
+    from ..batch.journal import JOURNAL_NAME
+    from ..batch.plan import check_out, written_by
 
     if json is None or json == STDOUT:
         return
@@ -253,8 +325,10 @@ def check_report(json: Path | None, jobs: Sequence[Job]) -> None:
         raise TargetError(json, "is a folder", "Give --json a file.")
     refuse_photo(json)
     real = json.resolve()
-    written = (filter(None, (job.source, job.target, job.mask)) for job in jobs)
-    if any(real == file.resolve() for file in chain.from_iterable(written)):
+    if json.name == JOURNAL_NAME:
+        raise UsageError(f"--json {shown(json)}: is a journal of abpn's. Name another file.")
+    used = ((job.source, *written_by(job)) for job in jobs)
+    if any(real == file.resolve() for file in chain.from_iterable(used)):
         raise UsageError(f"--json {shown(json)}: belongs to this run. Name another file.")
 
 

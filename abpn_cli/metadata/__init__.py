@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from ..photo import Metadata
-from . import exif, icc, xmp
+from ..photo import Metadata, Provenance
+from . import exif, history, icc, words, xmp
 from .exif import Resolution
 from .ifd import BrokenExif
+from .markup import Name, Unreadable
+from .repair import repaired
 
 __all__ = [
     "BrokenExif",
@@ -37,13 +39,19 @@ def checked(metadata: Metadata, resolution: Resolution | None) -> tuple[Metadata
     left_out = []
     if metadata.exif:
         try:
-            turn = exif.orientation(metadata.exif)
-            metadata = replace(metadata, orientation=turn)
+            block, damaged = repaired(metadata.exif)
+            metadata = replace(metadata, exif=block, orientation=exif.orientation(block))
+            if damaged:
+                left_out.append("Parts of its EXIF are damaged and were left out.")
         except BrokenExif:
             metadata = replace(metadata, exif=b"")
             left_out.append("Its EXIF is damaged and was left out.")
     if resolution is not None and not (metadata.exif and exif.resolution(metadata.exif)):
         metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, resolution))
+    plain = _without_second_image(metadata)
+    if plain != metadata:
+        metadata = plain
+        left_out.append(words.SECOND_IMAGE)
     fault = icc.fault(metadata.icc) if metadata.icc else ""
     if fault:
         left_out.append(f"Its ICC profile {fault}; it was left out.")
@@ -51,14 +59,26 @@ def checked(metadata: Metadata, resolution: Resolution | None) -> tuple[Metadata
     return metadata, left_out
 
 
-def edited(metadata: Metadata, software: str) -> Metadata:
-    """Return metadata whose XMP tells what was done, and nothing of images not carried along."""
+def _without_second_image(metadata: Metadata) -> Metadata:
+    """Drop what the XMP says of images that lie behind the photo and are not carried."""
     packet = xmp.without_second_image(metadata.xmp)
-    extended = metadata.extended_xmp
-    if xmp.without_second_image(extended) != extended:
-        packet, extended = xmp.without_extended(packet), b""
-    packet = xmp.with_event(packet, software)
+    extended = xmp.without_second_image(metadata.extended_xmp)
+    try:
+        if not extended:
+            packet = xmp.without_extended(packet) if metadata.extended_xmp else packet
+        elif extended != metadata.extended_xmp:
+            packet = xmp.pointing_at(packet, extended)
+    except Unreadable:  # the packet cannot be pointed anew
+        packet, extended = metadata.xmp, metadata.extended_xmp
     return replace(metadata, xmp=packet, extended_xmp=extended)
+
+
+def edited(metadata: Metadata, provenance: Provenance, seed: str) -> Metadata:
+    """Return metadata whose XMP tells what was done, where it keeps a history.
+
+    seed: what tells this output from every other: the source's digest and the format.
+    """
+    return history.told(metadata, history.event_of(metadata, provenance, seed))
 
 
 def with_one_packet(metadata: Metadata) -> tuple[Metadata, list[str]]:
@@ -75,16 +95,16 @@ def with_one_packet(metadata: Metadata) -> tuple[Metadata, list[str]]:
 
 def upright_packet(packet: bytes) -> bytes:
     """Return an XMP packet, a sidecar's too, that says the pixels stand upright."""
-    return xmp.with_number(packet, "tiff:Orientation", 1)
+    return xmp.with_number(packet, Name(xmp.TIFF_SPACE, b"Orientation"), 1)
 
 
 def upright(metadata: Metadata, size: tuple[int, int]) -> Metadata:
     """Return metadata that says the pixels stand upright and have this (height, width)."""
     height, width = size
     packet = upright_packet(metadata.xmp)
-    for name, value in (("Width", width), ("Length", height)):
-        packet = xmp.with_number(packet, f"tiff:Image{name}", value)
-    for name, value in (("X", width), ("Y", height)):
-        packet = xmp.with_number(packet, f"exif:Pixel{name}Dimension", value)
+    for local, value in ((b"ImageWidth", width), (b"ImageLength", height)):
+        packet = xmp.with_number(packet, Name(xmp.TIFF_SPACE, local), value)
+    for local, value in ((b"PixelXDimension", width), (b"PixelYDimension", height)):
+        packet = xmp.with_number(packet, Name(xmp.EXIF_SPACE, local), value)
     block = exif.with_size(exif.with_orientation(metadata.exif, 1), size)
     return replace(metadata, exif=block, xmp=packet, orientation=1)

@@ -8,6 +8,7 @@ set to it.
 from __future__ import annotations
 
 import struct
+from bisect import bisect_left
 from typing import NamedTuple
 
 from .ifd import (
@@ -88,11 +89,11 @@ def from_directories(
     order = layout.order
     out = bytearray((b"II*\0" if order == "<" else b"MM\0*") + b"\0\0\0\0")
     kept = []
-    if maker_note_at >= HEADER_BYTES:
-        for field in [field for field in exif if field.tag == MAKER_NOTE and len(field.data) > 4]:
-            out += b"\0" * (maker_note_at - len(out)) + field.data
-            kept = [struct.pack(order + "HHII", *field[:3], maker_note_at)]
-            exif = [other for other in exif if other.tag != MAKER_NOTE]
+    note = next((field for field in exif if field.tag == MAKER_NOTE and len(field.data) > 4), None)
+    if note is not None and maker_note_at >= HEADER_BYTES:
+        out += b"\0" * (maker_note_at - len(out)) + note.data
+        kept = [struct.pack(order + "HHII", *note[:3], maker_note_at)]
+        exif = [other for other in exif if other is not note]
     if interop:
         offset, _ = place_directory(out, order, [], interop)
         exif = [*exif, long(order, INTEROP_IFD, offset)]
@@ -207,13 +208,26 @@ def live_ranges(block: bytes, parsed: Parsed, kept: list[Entry]) -> list[Range]:
 
 def clear(out: bytearray, freed: list[Range], live: list[Range]) -> None:
     """Zero the freed ranges that touch nothing live, and cut off those at the end."""
-    free = [
-        (start, end)
-        for start, end in freed
-        if start < end and not any(start < stop and begin < end for begin, stop in live)
-    ]
-    for start, end in free:
+    in_use = _joined(live)
+    starts = [start for start, _ in in_use]
+    free = []
+    for start, end in freed:
+        before = bisect_left(starts, end)  # ranges that begin before this one ends
+        if start < end and (before == 0 or in_use[before - 1][1] <= start):
+            free.append((start, end))
+    for start, end in _joined(free):
         out[start:end] = bytes(end - start)
     for start, end in sorted(free, key=lambda span: span[1], reverse=True):
         if end <= len(out) <= end + 1:  # one byte may be the padding to a word
             del out[start:]
+
+
+def _joined(ranges: list[Range]) -> list[Range]:
+    """Return ranges in order, those that touch made one."""
+    joined: list[Range] = []
+    for start, end in sorted(span for span in ranges if span[0] < span[1]):
+        if joined and start <= joined[-1][1]:
+            joined[-1] = joined[-1][0], max(end, joined[-1][1])
+        else:
+            joined.append((start, end))
+    return joined

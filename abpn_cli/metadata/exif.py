@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from .block import (
     Y_RESOLUTION,
     Parsed,
     clear,
-    from_directories,
     live_ranges,
     parse,
     rewrite,
@@ -23,10 +23,10 @@ from .block import (
 from .ifd import (
     EXIF_IFD,
     GPS_IFD,
-    INTEROP_IFD,
     LONG,
     SHORT,
     BrokenExif,
+    Entry,
     Field,
     ascii_text,
     field_of,
@@ -36,10 +36,16 @@ from .ifd import (
     read_layout,
     short,
 )
+from .shrink import shrunk_to
 
 ORIENTATION, SOFTWARE = 274, 305
 YCBCR_POSITIONING = 531
 PIXEL_X, PIXEL_Y = 40962, 40963
+COLOUR_SPACE = 40961
+DATE, DATE_ORIGINAL = 306, 36867
+OFFSET_TIME, OFFSET_TIME_ORIGINAL = 36880, 36881
+_DATE = re.compile(r"(\d{4}):(\d\d):(\d\d) (\d\d:\d\d:\d\d)$")
+_ZONE = re.compile(r"Z|[+-]\d\d:\d\d")
 JPEG_LIMIT = 65527  # bytes of EXIF that fit into one JPEG segment
 
 NO_EXIF = b"II*\0\x08\0\0\0\0\0\0\0\0\0"  # a block whose only directory is empty
@@ -74,6 +80,31 @@ def resolution(block: bytes) -> Resolution | None:
         return None
     unit = integer(block, parsed.layout, parsed.main, RESOLUTION_UNIT)
     return Resolution(pair[X_RESOLUTION], pair[Y_RESOLUTION], unit if unit in (1, 2, 3) else 2)
+
+
+def modified(block: bytes) -> str:
+    """Return the date of the last change, or else of the exposure, as XMP writes dates.
+
+    "" where the block holds none. Raises BrokenExif.
+    """
+    parsed = parse(block)
+    entries = sub_entries(block, parsed.layout, parsed.main, EXIF_IFD)
+    for date, zone, held in (
+        (DATE, OFFSET_TIME, parsed.main),
+        (DATE_ORIGINAL, OFFSET_TIME_ORIGINAL, entries),
+    ):
+        found = _DATE.match(_text(block, held, date))
+        if found:
+            time_zone = _text(block, entries, zone)
+            offset = time_zone if _ZONE.fullmatch(time_zone) else ""
+            return "{}-{}-{}T{}".format(*found.groups()) + offset
+    return ""
+
+
+def _text(block: bytes, entries: list[Entry], tag: int) -> str:
+    """Return the text of a tag without its closing zeros, "" where there is none."""
+    values = (field_of(block, entry).data for entry in entries if entry.tag == tag)
+    return next(values, b"").rstrip(b"\0 ").decode("ascii", "replace")
 
 
 def with_resolution(block: bytes, value: Resolution) -> bytes:
@@ -117,6 +148,18 @@ def with_size(block: bytes, size: tuple[int, int]) -> bytes:
     return bytes(out)
 
 
+def with_colour_space(block: bytes, value: int) -> bytes:
+    """Return the block with its ColorSpace, where it has one, set in place: 1 sRGB, 65535 other."""
+    if not block:
+        return block
+    parsed = parse(block)
+    out = bytearray(block)
+    for entry in sub_entries(block, parsed.layout, parsed.main, EXIF_IFD):
+        if entry.tag == COLOUR_SPACE and entry.type == SHORT and entry.inline:
+            struct.pack_into(parsed.layout.order + "H", out, entry.start, value)
+    return bytes(out)
+
+
 def for_jpeg(block: bytes, software: str, turn: int, thumbnail: bytes) -> tuple[bytes, list[str]]:
     """Make the EXIF block of a JPEG that we write.
 
@@ -134,10 +177,10 @@ def for_jpeg(block: bytes, software: str, turn: int, thumbnail: bytes) -> tuple[
         return edited, []
     if len(block) <= JPEG_LIMIT:
         return _same_size(block, parsed, software, turn, thumbnail), []
-    shrunk, left_out = _shrink(block, parsed, JPEG_LIMIT - len(thumbnail) - 512)
+    grown = len(thumbnail) + 12 * len(parsed.main) + 512  # what rewriting may add
+    shrunk, left_out = shrunk_to(JPEG_LIMIT - grown, block, parsed)
     edited, _ = for_jpeg(shrunk, software, turn, thumbnail)
-    names = ", ".join(str(tag) for tag in left_out)
-    return edited, [f"EXIF is too large for a JPEG: left out tag {names}."] if left_out else []
+    return edited, left_out
 
 
 def for_png(block: bytes, software: str, turn: int) -> bytes:
@@ -221,27 +264,3 @@ def _same_size(block: bytes, parsed: Parsed, software: str, turn: int, thumbnail
     if parsed.thumb:
         struct.pack_into(order + "I", out, parsed.main_range[1] - 4, 0)
     return bytes(out)
-
-
-def _shrink(block: bytes, parsed: Parsed, limit: int) -> tuple[bytes, list[int]]:
-    """Rebuild a block without its thumbnail, largest values left out until it fits."""
-    exif_entries = sub_entries(block, parsed.layout, parsed.main, EXIF_IFD)
-    skip = STRUCTURAL | {EXIF_IFD, GPS_IFD, INTEROP_IFD}
-    directories = [
-        [field_of(block, entry) for entry in entries if entry.tag not in skip]
-        for entries in (
-            parsed.main,
-            exif_entries,
-            sub_entries(block, parsed.layout, parsed.main, GPS_IFD),
-            sub_entries(block, parsed.layout, exif_entries, INTEROP_IFD),
-        )
-    ]
-    left_out: list[int] = []
-    while True:
-        main, exif, gps, interop = directories
-        built = from_directories(parsed.layout, main, exif, gps, interop)
-        if len(built) <= limit:
-            return built, left_out
-        largest = max((field for part in directories for field in part), key=lambda f: len(f.data))
-        left_out.append(largest.tag)
-        directories = [[field for field in part if field is not largest] for part in directories]

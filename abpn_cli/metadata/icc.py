@@ -14,5 +14,7 @@ def fault(profile: bytes) -> str:
     (size,) = struct.unpack_from(">I", profile)
     if size > len(profile):
         return "is cut short"
-    space = profile[16:20].decode("latin-1").strip()
-    return "" if space == "RGB" else f"is for {space or 'unknown'} pixels, not RGB"
+    if profile[16:20] == b"RGB ":
+        return ""
+    name = "".join(char for char in profile[16:20].decode("latin-1") if char.isalnum())
+    return f"is for {name or 'unknown'} pixels, not RGB"

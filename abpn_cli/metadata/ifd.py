@@ -96,13 +96,33 @@ def read_layout(data: bytes) -> Layout:
     raise BrokenExif("no TIFF header")
 
 
-def read_directory(data: bytes, layout: Layout, offset: int) -> tuple[list[Entry], int]:
+def read_directory(data: bytes | bytearray, layout: Layout, offset: int) -> tuple[list[Entry], int]:
     """Read one directory: its entries and the offset of the next directory (0: none).
 
-    Entries of unknown type, or whose value lies outside the data, are left out. Raises BrokenExif
-    where there is no directory at that offset.
+    Entries of unknown type, or whose value lies outside the data, are left out; so are those behind
+    whose values make more bytes together than there are. Raises BrokenExif where there is no
+    directory at that offset.
     """
-    count_format, entry_bytes, word = ("Q", 20, 8) if layout.big else ("H", ENTRY_BYTES, 4)
+    start, end = directory_span(data, layout, offset)
+    entry_bytes, word = (20, 8) if layout.big else (ENTRY_BYTES, 4)
+    entries = []
+    room = len(data)  # values that overlap could take a multiple of it
+    for position in range(start, end, entry_bytes):
+        entry = _read_entry(data, layout, position)
+        if entry is not None and entry.size <= room:
+            entries.append(entry)
+            room -= 0 if entry.inline else entry.size
+    if end + word > len(data):  # some writers leave the last pointer out
+        return entries, 0
+    return entries, struct.unpack_from(layout.order + ("Q" if layout.big else "I"), data, end)[0]
+
+
+def directory_span(data: bytes | bytearray, layout: Layout, offset: int) -> tuple[int, int]:
+    """Return where the entries of a directory begin and end.
+
+    Raises BrokenExif where there is no directory at that offset.
+    """
+    count_format, entry_bytes = ("Q", 20) if layout.big else ("H", ENTRY_BYTES)
     head = struct.calcsize(layout.order + count_format)
     if offset < HEADER_BYTES or offset + head > len(data):
         raise BrokenExif("a directory lies outside the data")
@@ -110,17 +130,10 @@ def read_directory(data: bytes, layout: Layout, offset: int) -> tuple[list[Entry
     end = offset + head + count * entry_bytes
     if count > MAX_ENTRIES or end > len(data):
         raise BrokenExif("a directory runs past the end of the data")
-    entries = []
-    for position in range(offset + head, end, entry_bytes):
-        entry = _read_entry(data, layout, position)
-        if entry is not None:
-            entries.append(entry)
-    if end + word > len(data):  # some writers leave the last pointer out
-        return entries, 0
-    return entries, struct.unpack_from(layout.order + ("Q" if layout.big else "I"), data, end)[0]
+    return offset + head, end
 
 
-def _read_entry(data: bytes, layout: Layout, position: int) -> Entry | None:
+def _read_entry(data: bytes | bytearray, layout: Layout, position: int) -> Entry | None:
     """Read one entry, None where its type is unknown or its value lies outside the data."""
     word = 8 if layout.big else 4
     sizes = _BIG_TYPE_BYTES if layout.big else TYPE_BYTES
@@ -135,7 +148,7 @@ def _read_entry(data: bytes, layout: Layout, position: int) -> Entry | None:
         (start,) = struct.unpack_from(layout.order + ("Q" if layout.big else "I"), data, start)
     if start + size > len(data):
         return None
-    raw = data[position : position + (20 if layout.big else ENTRY_BYTES)]
+    raw = bytes(data[position : position + (20 if layout.big else ENTRY_BYTES)])
     return Entry(tag, kind, count, start, size, inline, raw, position)
 
 
@@ -144,7 +157,7 @@ def field_of(data: bytes, entry: Entry) -> Field:
     return Field(entry.tag, entry.type, entry.length, data[entry.start : entry.start + entry.size])
 
 
-def integer(data: bytes, layout: Layout, entries: list[Entry], tag: int) -> int | None:
+def integer(data: bytes | bytearray, layout: Layout, entries: list[Entry], tag: int) -> int | None:
     """Return the first value of an integer tag, None where the directory does not hold it."""
     formats = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
     for entry in entries:

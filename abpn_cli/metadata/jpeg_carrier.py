@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from typing import NamedTuple
 
 from ..photo import Metadata
-from . import photoshop, xmp
+from . import icc, photoshop, words, xmp
 from .exif import Resolution
 
-SOI, EOI, SOS, DRI, APP0, APP1, APP2, APP13, APP14, COM = (
-    *(0xD8, 0xD9, 0xDA, 0xDD, 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xFE),
+SOI, EOI, SOS, DRI, APP0, APP1, APP2, APP11, APP13, APP14, COM = (
+    *(0xD8, 0xD9, 0xDA, 0xDD, 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE),
 )
-_ALONE = frozenset({0x01, *range(0xD0, 0xD8)})  # markers without a length
 FRAMES = frozenset({*range(0xC0, 0xD0)} - {0xC4, 0xC8, 0xCC})
 MAX_PAYLOAD = 65533
 
@@ -21,8 +21,17 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
+_MPF = b"MPF\0"
+_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
+_JUMBF = b"JP"
+_C2PA = b"c2pa"
+_TIFF_HEADS = (b"II*\0", b"MM\0*")
 _EXTENDED_CHUNK = MAX_PAYLOAD - len(_EXTENDED_XMP) - 40
 _ICC_CHUNK = 65519
+MAX_SEGMENTS = 20_000  # before the first scan: more is noise, and takes memory
+# Where a segment may begin: not a stuffed byte, nor a marker that has no length.
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")
+_UNNAMED = "Its extended XMP is not named by its main packet and was left out."
 
 
 class Segment(NamedTuple):
@@ -49,26 +58,20 @@ def split(data: bytes) -> tuple[list[Segment], int]:
     """
     segments: list[Segment] = []
     position = 2
-    while True:
-        position = data.find(b"\xff", position)
-        while position >= 0 and data[position + 1 : position + 2] == b"\xff":  # fill bytes
-            position += 1
-        if position < 0 or position + 2 > len(data):
+    while len(segments) < MAX_SEGMENTS:
+        found = _MARKER.search(data, position)
+        if found is None or found[0][1] == EOI:
             return segments, -1
-        marker = data[position + 1]
+        position, marker = found.start(), found[0][1]
         if marker == SOS:
             return segments, position
-        if marker == EOI:
-            return segments, -1
-        if marker == 0 or marker == SOI or marker in _ALONE:
-            position += 2
-            continue
         size = int.from_bytes(data[position + 2 : position + 4], "big")
         end = position + 2 + size
         if size < 2 or end > len(data):
             return segments, -1
         segments.append(Segment(marker, data[position + 4 : end]))
         position = end
+    return segments, -1
 
 
 def join(segments: list[Segment]) -> bytes:
@@ -92,61 +95,103 @@ def read(segments: list[Segment]) -> tuple[Metadata, list[str]]:
     """Collect the metadata of a JPEG; orientation is left at 1.
 
     What belongs to the old encoding (APP14, MPF, FPXR, JUMBF) is not collected. Returns the
-    metadata and what could not be read, one sentence each.
+    metadata and what could not be read or kept, one sentence each.
     """
-    exif = packet = comment = b""
-    shop = []
+    packet = b""
+    comments, shop = [], []
     for marker, payload in segments:
-        if marker == APP1 and payload.startswith(_EXIF) and not exif:
-            exif = payload[len(_EXIF) :]
-        elif marker == APP1 and payload.startswith(_XMP) and not packet:
+        if marker == APP1 and payload.startswith(_XMP) and not packet:
             packet = payload[len(_XMP) :]
         elif marker == APP13 and payload.startswith(_PHOTOSHOP):
             shop.append(payload[len(_PHOTOSHOP) :])
-        elif marker == COM and not comment:
-            comment = payload
-    extended, lost = _read_extended(segments, xmp.extended_guid(packet))
-    icc, broken = _read_icc(segments)
+        elif marker == COM:
+            comments.append(payload)
     blocks = b"".join(shop)
+    extended, lost = _read_extended(segments, xmp.extended_guid(packet))
+    profile, broken = _read_icc(segments)
+    damaged = photoshop.fault(blocks)
     metadata = Metadata(
-        exif=exif,
+        exif=_read_exif(segments),
         xmp=packet,
         extended_xmp=extended,
         iptc=photoshop.iptc_of(blocks),
         photoshop=blocks,
-        icc=icc,
-        comment=comment,
+        icc=profile,
+        comment=comments[0] if comments else b"",
+        more_comments=tuple(comments[1:]),
     )
-    return metadata, lost + broken
+    return metadata, [*lost, *broken, *filter(None, [damaged]), *_not_carried(segments)]
+
+
+def _not_carried(segments: list[Segment]) -> list[str]:
+    """Say what is knowingly left out, one sentence each."""
+    told = []
+    if any(marker == APP2 and payload.startswith(_MPF) for marker, payload in segments):
+        told.append(words.FURTHER_IMAGES)
+    if any(marker == APP2 and payload.startswith(_ISO_GAIN_MAP) for marker, payload in segments):
+        told.append(words.GAIN_MAP)
+    boxes = [payload for marker, payload in segments if marker == APP11]
+    if any(payload.startswith(_JUMBF) for payload in boxes):
+        told.append(words.C2PA if any(_C2PA in payload for payload in boxes) else words.JUMBF)
+    return told
+
+
+def _read_exif(segments: list[Segment]) -> bytes:
+    """Return the EXIF block, put together where it goes on in the segments that follow.
+
+    A block too large for one segment goes on in the next ones, which begin as the first does but
+    for its TIFF header (as ExifTool writes it).
+    """
+    parts: list[bytes] = []
+    for marker, payload in segments:
+        if marker == APP1 and payload.startswith(_EXIF):
+            part = payload[len(_EXIF) :]
+            if parts and part.startswith(_TIFF_HEADS):
+                break
+            parts.append(part)
+        elif parts:
+            break
+    return b"".join(parts)
 
 
 def _read_extended(segments: list[Segment], guid: bytes) -> tuple[bytes, list[str]]:
     """Put the pieces of the extended XMP packet together that the main packet names."""
-    if not guid:
-        return b"", []
     pieces: dict[int, bytes] = {}
     total = 0
     head = _EXTENDED_XMP + guid
     for marker, payload in segments:
         if marker == APP1 and payload.startswith(head) and len(payload) >= len(head) + 8:
             total, offset = struct.unpack_from(">II", payload, len(head))
-            pieces[offset] = payload[len(head) + 8 :]
+            pieces.setdefault(offset, payload[len(head) + 8 :])
+    if not guid:
+        return b"", [_UNNAMED] if pieces else []
+    end = 0
+    for offset in sorted(pieces):
+        if offset != end:
+            break
+        end += len(pieces[offset])
     whole = b"".join(pieces[offset] for offset in sorted(pieces))
-    if len(whole) == total and total:
-        return whole, []
-    return b"", ["Its extended XMP is incomplete and was left out."]
+    if not whole or end != len(whole) or end != total:
+        return b"", ["Its extended XMP is incomplete and was left out."]
+    if xmp.guid_of(whole) != guid.upper():
+        return whole, ["Its extended XMP does not match its checksum; it is carried as it is."]
+    return whole, []
 
 
 def _read_icc(segments: list[Segment]) -> tuple[bytes, list[str]]:
     """Put the chunks of the ICC profile together (ICC.1:2022, annex B.4)."""
     chunks: dict[int, bytes] = {}
-    total = 0
+    totals = set()
     for marker, payload in segments:
         if marker == APP2 and payload.startswith(_ICC) and len(payload) > len(_ICC) + 2:
-            total = payload[len(_ICC) + 1]
-            chunks.setdefault(payload[len(_ICC)], payload[len(_ICC) + 2 :])
-    if sorted(chunks) == list(range(1, total + 1)):
-        return b"".join(chunks[number] for number in sorted(chunks)), []
+            number, total = payload[len(_ICC) : len(_ICC) + 2]
+            totals.add(total)
+            chunks.setdefault(number, payload[len(_ICC) + 2 :])
+    profile = b"".join(chunks[number] for number in sorted(chunks))
+    if sorted(chunks) == list(range(1, len(chunks) + 1)) and totals <= {len(chunks)}:
+        return profile, []
+    if len(profile) == int.from_bytes(profile[:4], "big") and not icc.fault(profile):
+        return profile, ["The parts of its ICC profile are miscounted; the profile is whole."]
     return b"", ["Its ICC profile is incomplete and was left out."]
 
 
@@ -183,22 +228,23 @@ def write(encoded: bytes, metadata: Metadata) -> tuple[bytes, list[str]]:
     for number, chunk in enumerate(chunks, 1):
         parts.append(Segment(APP2, _ICC + bytes([number, len(chunks)]) + chunk))
     if metadata.comment:
-        parts.append(Segment(COM, metadata.comment[:MAX_PAYLOAD]))
+        comments = (metadata.comment, *metadata.more_comments)
+        parts += [Segment(COM, comment[:MAX_PAYLOAD]) for comment in comments]
     return join(parts + own) + encoded[scan:], left_out
 
 
 def _xmp_segments(packet: bytes, extended: bytes) -> tuple[list[Segment], list[str]]:
     """Lay XMP into segments, divided where it is too large for one."""
-    left_out: list[str] = []
     if len(packet) > xmp.JPEG_LIMIT:
         packet = xmp.without_padding(packet)
     if len(packet) > xmp.JPEG_LIMIT:
-        if extended:
-            left_out.append("Its extended XMP has no room beside a packet this large.")
-        packet, extended = xmp.divided(packet)
-    parts = [Segment(APP1, _XMP + packet)] if packet else []
+        parts = xmp.divided(packet, extended)
+        if parts is None:
+            return [], ["Its XMP is too large for a JPEG and was left out."]
+        packet, extended = parts
+    laid = [Segment(APP1, _XMP + packet)] if packet else []
     guid = xmp.extended_guid(packet)
     for start in range(0, len(extended) if guid else 0, _EXTENDED_CHUNK):
         head = _EXTENDED_XMP + guid + struct.pack(">II", len(extended), start)
-        parts.append(Segment(APP1, head + extended[start : start + _EXTENDED_CHUNK]))
-    return parts, left_out
+        laid.append(Segment(APP1, head + extended[start : start + _EXTENDED_CHUNK]))
+    return laid, []

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from collections.abc import Iterable
@@ -10,16 +9,23 @@ from io import SEEK_CUR
 from typing import BinaryIO, NamedTuple
 
 from ..photo import Metadata
-from . import photoshop
+from . import photoshop, words
 from .exif import Resolution
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_MAX_INFLATED = 64 << 20  # a compressed chunk that grows beyond this is an attack
+_MAX_INFLATED = 64 << 20  # bytes of all compressed chunks together: more is an attack
+_MAX_RATIO = 1032  # of deflate
+_MAX_CHUNKS = 1 << 20
+_MAX_OTHERS = 10_000  # chunks that are not the pixels': more is noise, and takes memory
 _XMP_KEYWORD = b"XML:com.adobe.xmp"
+_XMP_SEGMENT = b"http://ns.adobe.com/xap/1.0/\0"
 _RAW_PROFILE = b"Raw profile type "
+_LENGTH_DIGITS = 10  # of the length a raw profile states
+_LEFT_OUT = ((b"caBX", words.C2PA), (b"acTL", words.ANIMATION))
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 # what says how the same values look, and words about the photo: carried from PNG to PNG
-_CARRIED = frozenset({b"cHRM", b"gAMA", b"sRGB", b"cICP", *_TEXT})
+_CARRIED = frozenset({*_COLOUR, *_TEXT})
 
 
 class BrokenPng(ValueError):
@@ -40,12 +46,14 @@ def split(data: bytes) -> tuple[list[Chunk], list[str]]:
     Raises BrokenPng where a chunk that the pixels need is damaged or missing.
     """
     chunks: list[Chunk] = []
-    left_out: list[str] = []
+    damaged: list[bytes] = []
+    others = 0
     position = len(SIGNATURE)
     while not chunks or chunks[-1].type != b"IEND":
         if position + 12 > len(data):
             raise BrokenPng("the file is cut short")
         size, kind = struct.unpack_from(">I4s", data, position)
+        others = _counted(kind, others, len(chunks))
         end = position + 12 + size
         if end > len(data):
             raise BrokenPng("the file is cut short")
@@ -53,13 +61,28 @@ def split(data: bytes) -> tuple[list[Chunk], list[str]]:
         if zlib.crc32(body, zlib.crc32(kind)) == int.from_bytes(data[end - 4 : end], "big"):
             chunks.append(Chunk(kind, body, data[position:end]))
         elif kind[0] & 0x20:  # a small first letter: the pixels do not need this chunk
-            left_out.append(f"Its {kind.decode('latin-1')} chunk is damaged and was left out.")
+            damaged.append(kind)
         else:
             raise BrokenPng("the file is damaged: a check sum does not match")
         position = end
+    _check_first(chunks)
+    names = sorted({kind.decode("ascii") for kind in damaged})
+    return chunks, [f"Its {name} chunk is damaged and was left out." for name in names[:9]]
+
+
+def _counted(kind: bytes, others: int, chunks: int) -> int:
+    """Count the chunks that are not the pixels'. Raises BrokenPng for noise read as chunks."""
+    if not (kind.isascii() and kind.isalpha()):
+        raise BrokenPng("the file is damaged: it holds what is no PNG chunk")
+    others += kind != b"IDAT"
+    if others > _MAX_OTHERS or chunks > _MAX_CHUNKS:
+        raise BrokenPng("the file is damaged: it holds far too many chunks")
+    return others
+
+
+def _check_first(chunks: list[Chunk]) -> None:
     if chunks[0].type != b"IHDR" or len(chunks[0].data) != 13:
         raise BrokenPng("the file has no PNG header")
-    return chunks, left_out
 
 
 def skim(file: BinaryIO) -> list[Chunk]:
@@ -68,12 +91,16 @@ def skim(file: BinaryIO) -> list[Chunk]:
     Raises BrokenPng where it is cut short or does not begin as a PNG does.
     """
     chunks: list[Chunk] = []
+    others = 0
+    total = 0
     file.seek(len(SIGNATURE))
     while not chunks or chunks[-1].type != b"IEND":
         head = file.read(8)
         if len(head) < 8:
             raise BrokenPng("the file is cut short")
         size, kind = struct.unpack(">I4s", head)
+        total += 1
+        others = _counted(kind, others, total)
         if kind == b"IDAT" or size > _MAX_INFLATED:
             file.seek(size + 4, SEEK_CUR)
             continue
@@ -81,8 +108,7 @@ def skim(file: BinaryIO) -> list[Chunk]:
         if len(body) < size or len(file.read(4)) < 4:
             raise BrokenPng("the file is cut short")
         chunks.append(Chunk(kind, body, b""))
-    if chunks[0].type != b"IHDR" or len(chunks[0].data) != 13:
-        raise BrokenPng("the file has no PNG header")
+    _check_first(chunks)
     return chunks
 
 
@@ -95,9 +121,10 @@ def pixels_only(chunks: list[Chunk]) -> bytes:
 def read(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
     """Collect the metadata of a PNG; orientation is left at 1.
 
-    Returns the metadata and what could not be read, one sentence each.
+    Returns the metadata and what could not be read or kept, one sentence each.
     """
     found = {chunk.type: chunk.data for chunk in chunks if chunk.type in (b"eXIf", b"iCCP")}
+    inflate = _Inflater()
     packet = comment = b""
     profiles: dict[bytes, bytes] = {}
     carried = []
@@ -105,24 +132,30 @@ def read(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
     for chunk in chunks:
         if chunk.type not in _CARRIED:
             continue
-        keyword, text = _text(chunk) if chunk.type in _TEXT else (b"", b"")
+        keyword = chunk.data.partition(b"\0")[0] if chunk.type in _TEXT else b""
         if keyword == _XMP_KEYWORD:
-            packet = text
+            packet = packet or _text(chunk, inflate)
         elif keyword.startswith(_RAW_PROFILE):
-            profiles[keyword[len(_RAW_PROFILE) :].lower()] = _raw_profile(text)
+            profiles[keyword[len(_RAW_PROFILE) :].lower()] = _raw_profile(_text(chunk, inflate))
         else:
-            comment = text if keyword == b"Comment" else comment
+            if keyword == b"Comment":
+                comment = comment or _text(chunk, inflate)
             carried.append((chunk.type, chunk.data))
     icc = profiles.get(b"icc", b"") or profiles.get(b"icm", b"")
     if b"iCCP" in found:
-        icc = _inflate(found[b"iCCP"].partition(b"\0")[2][1:])
+        icc = inflate(found[b"iCCP"].partition(b"\0")[2][1:])
         left_out = [] if icc else ["Its ICC profile is damaged and was left out."]
+    left_out += [told for kind, told in _LEFT_OUT if any(chunk.type == kind for chunk in chunks)]
     shop = profiles.get(b"8bim", b"") or profiles.get(b"iptc", b"")
     iptc = shop if shop[:1] == b"\x1c" else photoshop.iptc_of(shop)
-    exif = found.get(b"eXIf", b"") or profiles.get(b"exif", b"") or profiles.get(b"app1", b"")
+    app1 = profiles.get(b"app1", b"")  # an EXIF or an XMP segment of the JPEG it was made from
+    packet = packet or profiles.get(b"xmp", b"")
+    if app1.startswith(_XMP_SEGMENT):
+        packet, app1 = packet or app1.removeprefix(_XMP_SEGMENT), b""
+    exif = found.get(b"eXIf", b"") or profiles.get(b"exif", b"") or app1
     metadata = Metadata(
         exif=exif.removeprefix(b"Exif\0\0"),
-        xmp=packet or profiles.get(b"xmp", b""),
+        xmp=packet,
         iptc=iptc,
         photoshop=b"" if shop[:1] == b"\x1c" else shop,
         icc=icc,
@@ -157,7 +190,6 @@ def write(encoded: bytes, metadata: Metadata, resolution: Resolution | None) -> 
     """
     chunks, _ = split(encoded)
     pieces = [chunks[0].raw]
-    colour = (b"cHRM", b"gAMA", b"sRGB", b"cICP")
     if metadata.icc:
         body = b"icc\0\0" + zlib.compress(metadata.icc, 9)
         pieces.append(chunk_bytes(b"iCCP", body))
@@ -165,7 +197,7 @@ def write(encoded: bytes, metadata: Metadata, resolution: Resolution | None) -> 
         chunk_bytes(kind, data)
         for kind, data in metadata.chunks
         # beside a profile these are redundant, and sRGB beside iCCP is an error
-        if kind not in colour or not metadata.icc
+        if kind not in _COLOUR or not metadata.icc
     ]
     if resolution is not None and resolution.unit in (2, 3):
         metre = 0.0254 if resolution.unit == 2 else 0.01
@@ -192,36 +224,48 @@ def chunk_bytes(kind: bytes, data: bytes) -> bytes:
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", check)
 
 
-def _inflate(data: bytes) -> bytes:
-    """Inflate a zlib stream, empty where it is damaged or far too large."""
-    stream = zlib.decompressobj()
-    try:
-        text = stream.decompress(data, _MAX_INFLATED)
-    except zlib.error:
-        return b""
-    return text if stream.eof else b""
+class _Inflater:
+    """Inflates the compressed chunks of one file, so many bytes in all and no more."""
+
+    def __init__(self) -> None:
+        self._left = _MAX_INFLATED
+
+    def __call__(self, data: bytes) -> bytes:
+        """Inflate a zlib stream, empty where it is damaged or there is too much of it."""
+        if self._left <= 0:
+            return b""
+        stream = zlib.decompressobj()
+        try:
+            text = stream.decompress(data, self._left)
+        except zlib.error:
+            self._left -= _MAX_RATIO * len(data)  # what it may have grown to before it failed
+            return b""
+        self._left -= len(text)
+        return text if stream.eof else b""
 
 
-def _text(chunk: Chunk) -> tuple[bytes, bytes]:
-    """Return keyword and text of a text chunk, inflated; text empty where it is damaged."""
-    keyword, _, rest = chunk.data.partition(b"\0")
+def _text(chunk: Chunk, inflate: _Inflater) -> bytes:
+    """Return the text of a text chunk, inflated; empty where it is damaged."""
+    rest = chunk.data.partition(b"\0")[2]
     if chunk.type == b"tEXt":
-        return keyword, rest
+        return rest
     if chunk.type == b"zTXt":
-        return keyword, _inflate(rest[1:])
+        return inflate(rest[1:])
     compressed, rest = rest[:1] == b"\x01", rest[2:]
     text = rest.partition(b"\0")[2].partition(b"\0")[2]  # behind language and translated keyword
-    return keyword, _inflate(text) if compressed else text
+    return inflate(text) if compressed else text
 
 
 def _raw_profile(text: bytes) -> bytes:
     """Read a profile written as hexadecimal text behind its name and length, ImageMagick's way."""
-    found = re.match(rb"\s*[^\n]+\n\s*(\d+)\s+([0-9a-fA-F\s]*)$", text)
-    if not found:
+    parts = text.lstrip().partition(b"\n")[2].split(None, 1)  # behind the line of its name
+    if len(parts) < 2 or not parts[0].isdigit() or len(parts[0]) > _LENGTH_DIGITS:
         return b""
-    digits = re.sub(rb"\s", b"", found.group(2))
-    profile = bytes.fromhex(digits[: len(digits) & ~1].decode("ascii"))
-    return profile if len(profile) == int(found.group(1)) else b""
+    try:
+        profile = bytes.fromhex(parts[1].decode("ascii"))
+    except ValueError:
+        return b""
+    return profile if len(profile) == int(parts[0]) else b""
 
 
 def _raw_profile_chunk(name: bytes, profile: bytes) -> bytes:

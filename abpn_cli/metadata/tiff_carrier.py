@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from ..photo import Metadata
 from . import exif as exif_room
-from . import photoshop
+from . import photoshop, words
 from .block import (
     MAKER_NOTE,
     RESOLUTION_UNIT,
@@ -31,6 +31,7 @@ from .ifd import (
     read_directory,
     read_layout,
 )
+from .shrink import moved_words
 
 XMP, IPTC, PHOTOSHOP, ICC = 700, 33723, 34377, 34675
 _PHOTOSHOP_LAYERS = 37724  # of the pixels before retouching
@@ -40,13 +41,16 @@ _POINTERS = frozenset({EXIF_IFD, GPS_IFD, INTEROP_IFD})
 NOT_CARRIED = (
     STRUCTURAL | _POINTERS | {XMP, IPTC, PHOTOSHOP, ICC, _PHOTOSHOP_LAYERS, _PRINT_IM, *_DNG}
 )
-_MAX_MAKER_NOTE_OFFSET = 16384  # farther than this, keeping it in its place costs too many zeros
+MAX_MAKER_NOTE_OFFSET = 1 << 20  # farther than this, keeping it in its place costs too many zeros
+_C2PA = 52545
+_LEFT_OUT = {_PHOTOSHOP_LAYERS: words.LAYERS, _C2PA: words.C2PA}
 
 
-def read(data: bytes, directory: int) -> Metadata:
+def read(data: bytes, directory: int) -> tuple[Metadata, list[str]]:
     """Collect the metadata of the TIFF page whose directory lies at an offset.
 
-    Orientation is left at 1. Raises BrokenExif where the directory cannot be read.
+    Orientation is left at 1. Returns the metadata and what could not be kept, one sentence each.
+    Raises BrokenExif where the directory cannot be read.
     """
     layout = read_layout(data)
     entries, _ = read_directory(data, layout, directory)
@@ -56,30 +60,42 @@ def read(data: bytes, directory: int) -> Metadata:
         if entry.tag in (XMP, IPTC, PHOTOSHOP, ICC)
     }
     blocks = values.get(PHOTOSHOP, b"")
-    iptc = photoshop.trimmed_iptc(values.get(IPTC, b"")) or photoshop.iptc_of(blocks)
-    return Metadata(
-        exif=_block(data, layout, entries),
+    stored = values.get(IPTC, b"")
+    iptc = photoshop.trimmed_iptc(stored) or photoshop.iptc_of(blocks)
+    block, left_out = _block(data, layout, entries)
+    present = {entry.tag for entry in entries}
+    left_out += [told for tag, told in _LEFT_OUT.items() if tag in present]
+    if photoshop.fault(blocks):
+        left_out.append(photoshop.fault(blocks))
+    metadata = Metadata(
+        exif=block,
         xmp=values.get(XMP, b"").rstrip(b"\0"),
         iptc=iptc,
-        photoshop=blocks,
+        photoshop=photoshop.with_digest(blocks, stored, iptc),
         icc=values.get(ICC, b""),
     )
+    return metadata, left_out
 
 
-def _block(data: bytes, layout: Layout, entries: list[Entry]) -> bytes:
-    """Rebuild the EXIF of a TIFF as a compact block."""
+def _block(data: bytes, layout: Layout, entries: list[Entry]) -> tuple[bytes, list[str]]:
+    """Rebuild the EXIF of a TIFF as a compact block; return it and words on its MakerNote."""
     main = _fields(data, [entry for entry in entries if entry.tag not in NOT_CARRIED])
     exif_entries = _sub_directory(data, layout, entries, EXIF_IFD)
     gps = _sub_directory(data, layout, entries, GPS_IFD)
     interop = _sub_directory(data, layout, exif_entries, INTEROP_IFD)
     note = next((entry for entry in exif_entries if entry.tag == MAKER_NOTE), None)
-    at = note.start if note and note.start <= _MAX_MAKER_NOTE_OFFSET else 0
     exif = _fields(data, [entry for entry in exif_entries if entry.tag not in _POINTERS])
     if not main and not exif and not gps:
-        return b""
-    return from_directories(
+        return b"", []
+    at, told = 0, list[str]()
+    if note is not None and note.start <= MAX_MAKER_NOTE_OFFSET:
+        at = note.start
+    elif note is not None:
+        told = moved_words(field_of(data, note).data)
+    block = from_directories(
         layout, main, exif, _fields(data, gps), _fields(data, interop), maker_note_at=at
     )
+    return block, told
 
 
 def _sub_directory(data: bytes, layout: Layout, entries: list[Entry], tag: int) -> list[Entry]:
@@ -121,9 +137,10 @@ def write(metadata: Metadata, software: str) -> TiffTags:
     if metadata.xmp:
         fields.append(Field(XMP, BYTE, len(metadata.xmp), metadata.xmp))
     if metadata.iptc:
-        padded = metadata.iptc + b"\0" * (-len(metadata.iptc) % 4)
+        padded = photoshop.padded_iptc(metadata.iptc)
         fields.append(Field(IPTC, LONG, len(padded) // 4, padded))
     blocks = photoshop.without_iptc(metadata.photoshop)
+    blocks = photoshop.with_digest(blocks, metadata.iptc, photoshop.padded_iptc(metadata.iptc))
     if blocks:
         fields.append(Field(PHOTOSHOP, BYTE, len(blocks), blocks))
     stated = exif_room.resolution(metadata.exif) if metadata.exif else None

@@ -24,7 +24,7 @@ from rich.progress import (
 from rich.text import Text
 
 from ..photo import Job, Outcome
-from .lines import photo_line, plan_line, plural, summary_lines, warning_lines
+from .lines import one_line, photo_line, plan_line, plural, summary_lines, warning_line
 from .tally import Tally
 
 
@@ -71,7 +71,7 @@ class Teller:
 
     @contextmanager
     def progress(self, total: int) -> Iterator[None]:
-        """Show a bar of `total` photos inside the block, on a terminal."""
+        """Show a bar of `total` photos inside the block, on a terminal; skips shorten it."""
         columns = (
             TextColumn("{task.description}", markup=False),
             BarColumn(),
@@ -95,19 +95,30 @@ class Teller:
         """Tell how one photo went, and move the bar."""
         self._say(photo_line(outcome), _needed(outcome), style=_STYLES[outcome.status])
         if self.loudness >= Loudness.VERBOSE:
-            for line in warning_lines(outcome):
-                self._say(line, Loudness.VERBOSE, style="yellow")
-        if self.bar is not None and outcome.status != "skipped":
-            self.bar.advance(self.bar.task_ids[0])
+            for warning in outcome.warnings:
+                self._say(warning_line(outcome.job, warning), Loudness.VERBOSE, style="yellow")
+        if self.bar is None:
+            return
+        (task,) = self.bar.tasks
+        if outcome.status == "skipped":  # there is less to do than it seemed
+            self.bar.update(task.id, total=(task.total or 1) - 1)
+        else:
+            self.bar.advance(task.id)
 
     def detail(self, line: str) -> None:
         """Tell what only `-v` asks for."""
         self._say(line, Loudness.VERBOSE)
 
+    def note(self, line: str) -> None:
+        """Tell what concerns the run as a whole."""
+        self._say(one_line(line), Loudness.NORMAL, style="yellow")
+
     def plan(self, jobs: Sequence[Job]) -> None:
         """Tell what would be done; nothing is."""
         for job in jobs:
             self._say(plan_line(job), Loudness.NORMAL)
+            for warning in job.warnings:
+                self._say(warning_line(job, warning), Loudness.VERBOSE, style="yellow")
         to_do = sum(not job.skip for job in jobs)
         skipped = len(jobs) - to_do
         self._say(
@@ -135,7 +146,7 @@ class Teller:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stderr.fileno())
 
 
-_STYLES = {"done": "", "skipped": "dim", "failed": "red"}
+_STYLES = {"done": "", "skipped": "dim", "failed": "red", "not_done": "dim"}
 
 
 def _needed(outcome: Outcome) -> Loudness:

@@ -3,13 +3,15 @@ r"""The story told to scripts: NDJSON events as they happen, or one JSON documen
 Schema 1. Every event has `schema` and `event`:
 
 - ``plan``: first; ``verb``, ``version``, ``task``, ``weights``, ``device``, ``dry_run``, ``photos``
-  (how many), ``to_do``, ``skipped``.
+  (how many), ``to_do``, ``skipped`` (known now: outputs are compared with the journal as the run
+  goes, so that it may skip more), ``warnings`` (of the run as a whole).
 - ``photo``: one per job, in order: ``source``, ``output``, ``status`` (done, skipped, failed;
-  planned in a dry run), ``format``, ``seconds`` (decode, retouch, encode), ``megapixels``,
-  ``mask_fraction``, ``changed_fraction``, ``levels``, ``device``, ``reason`` (of a skip),
-  ``error``, ``warnings``. What is not known is null.
-- ``summary``: last: ``done``, ``skipped``, ``failed``, ``not_done``, ``seconds``,
-  ``exit_code``, ``error`` (what stopped the run, or null).
+  not_done, after all others, where the run was stopped before it came to the photo; planned in a
+  dry run), ``format``, ``seconds`` (decode, retouch, encode), ``megapixels``, ``mask_fraction``,
+  ``changed_fraction``, ``levels``, ``device``, ``reason`` (of a skip), ``foreign`` (skipped because
+  the output is somebody's work), ``error``, ``warnings``. What is not known is null.
+- ``summary``: last: ``done``, ``skipped``, ``foreign`` (of the skipped), ``failed``, ``not_done``,
+  ``seconds``, ``exit_code``, ``error`` (what stopped the run, or null).
 
 The document is ``{"schema": 1, "plan": …, "photos": […], "summary": …}`` of the same events.
 Text is ASCII-escaped; bytes of a name that are not UTF-8 stand as ``\xNN``.
@@ -41,6 +43,7 @@ class Setup:
     weights: str | None
     device: str
     dry_run: bool = False
+    warnings: tuple[str, ...] = ()
 
 
 def plan_event(setup: Setup, jobs: int, skipped: int) -> Event:
@@ -82,6 +85,7 @@ def planned_event(job: Job) -> Event:
         "levels": None,
         "device": None,
         "reason": job.skip or None,
+        "foreign": job.foreign,
         "error": None,
         "warnings": list(job.warnings),
     }
@@ -94,6 +98,7 @@ def summary_event(tally: Tally, seconds: float, exit_code: int, error: str) -> E
         "event": "summary",
         "done": tally.done,
         "skipped": tally.skipped,
+        "foreign": tally.foreign,
         "failed": tally.failed,
         "not_done": tally.left,
         "seconds": seconds,

@@ -8,6 +8,8 @@ from ..errors import shown
 from ..photo import Job, Outcome
 from .tally import Tally
 
+NAMED = 5  # photos not done that are named; a report names them all
+
 
 def one_line(text: str) -> str:
     r"""Escape what would move the cursor: control characters in a file's name, as in ``a\nb``."""
@@ -53,15 +55,15 @@ def plan_line(job: Job) -> str:
     return f"{name(job.source)} -> {name(job.target)}"
 
 
-def warning_lines(outcome: Outcome) -> list[str]:
-    """Return the warnings of one photo, naming it."""
-    label = name(outcome.job.relative)
-    return [f"{label}  warning: {one_line(warning)}" for warning in outcome.warnings]
+def warning_line(job: Job, warning: str) -> str:
+    """Tell one warning of a photo, naming it."""
+    return f"{name(job.relative)}  warning: {one_line(warning)}"
 
 
 def summary_lines(tally: Tally, seconds: float) -> list[str]:
-    """Tell what the run adds up to, with every photo that failed."""
-    counts = [f"{tally.done} done", f"{tally.skipped} skipped", f"{tally.failed} failed"]
+    """Tell what the run adds up to, with every photo that failed and the first not done."""
+    foreign = f" ({tally.foreign} foreign)" if tally.foreign else ""
+    counts = [f"{tally.done} done", f"{tally.skipped} skipped{foreign}", f"{tally.failed} failed"]
     if tally.left:
         counts.append(f"{tally.left} not done")
     rate = f" ({tally.done / seconds:.2f} photos/s)" if tally.done and seconds > 0 else ""
@@ -69,6 +71,16 @@ def summary_lines(tally: Tally, seconds: float) -> list[str]:
     if tally.failures:
         lines.append("failed:")
         lines.extend(f"  {one_line(outcome.error)}" for outcome in tally.failures)
+    if tally.undone:
+        names = [name(outcome.job.source) for outcome in tally.undone[:NAMED]]
+        more = len(tally.undone) - len(names)
+        lines.append(f"not done: {', '.join(names)}{f' and {more} more' if more else ''}")
+    if tally.foreign:
+        kept = "output is" if tally.foreign == 1 else "outputs are"
+        lines.append(
+            f"{tally.foreign} {kept} not as abpn left them and kept: "
+            "--overwrite always replaces them"
+        )
     return lines
 
 

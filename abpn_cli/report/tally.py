@@ -11,15 +11,17 @@ from ..photo import Outcome
 class Tally:
     """Counts of a run, filled as its outcomes come in.
 
-    total: jobs planned; failures: the outcomes that failed, in order; warned: photos with
-    warnings.
+    total: jobs planned; foreign: how many of the skipped are somebody's work; warned: photos with
+    warnings; failures, undone: the outcomes that failed, and those not come to, in order.
     """
 
     total: int
     done: int = 0
     skipped: int = 0
+    foreign: int = 0
     warned: int = 0
     failures: list[Outcome] = field(default_factory=list)
+    undone: list[Outcome] = field(default_factory=list)
 
     def add(self, outcome: Outcome) -> None:
         """Count one outcome."""
@@ -27,6 +29,9 @@ class Tally:
             self.done += 1
         elif outcome.status == "skipped":
             self.skipped += 1
+            self.foreign += outcome.job.foreign
+        elif outcome.status == "not_done":
+            self.undone.append(outcome)
         else:
             self.failures.append(outcome)
         self.warned += bool(outcome.warnings)

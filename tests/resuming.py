@@ -1,0 +1,127 @@
+"""A shoot done by everything but the network, in processes that are cheap to start and to kill.
+
+Run as a script it answers on stdout: for each line of stdin, the root of a studio and a strength,
+the number of the process that does the shoot, and, when that has ended, how (as of `os.waitpid`).
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import traceback
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from abpn_cli import codecs
+from abpn_cli.batch.journal import Run
+from abpn_cli.batch.keeper import keep_journal
+from abpn_cli.batch.pipeline import Finished, Limits, Stages, run
+from abpn_cli.batch.plan import Naming, make_jobs
+from abpn_cli.batch.resume import Reading, Resume
+from abpn_cli.batch.sources import find_sources
+from abpn_cli.commands.retouch import _encode, _Product
+from abpn_cli.errors import PhotoError
+from abpn_cli.photo import Edit
+
+EDIT = Edit(1.0, 1.0, 1, "cpu")
+
+
+def retouch_shoot(root: Path, strength: float) -> list[str]:
+    """Do ROOT/in into ROOT/out; return the status of each photo. The edit is made up."""
+    out = root / "out"
+    made_with = Run("1.0", "retouch", "made up", "0" * 64, {"strength": strength})
+    sources = find_sources([root / "in"], codecs.sniff, codecs.PHOTO_SUFFIXES)
+    naming = Naming(out, codecs.PHOTO_SUFFIXES, lambda source: _format(source), keep_mask=True)
+
+    def retouch(job, photo):
+        pixels = photo.pixels + np.array(round(strength * 10), photo.pixels.dtype)
+        mask = photo.pixels[..., 0].astype(np.uint8)  # the low bits will do
+        return Finished(_Product(replace(photo, pixels=pixels), mask), EDIT, ())
+
+    with keep_journal(out) as keeper:
+        keeper.begin(made_with)
+        reading = Reading(
+            lambda job: {f"sidecar {read.name}": read for read, _ in job.sidecars},
+            _is_whole,
+            lambda: made_with,
+        )
+        stages = Stages(
+            cost=lambda job: 1,
+            decode=lambda job: codecs.decode(job.source),
+            retouch=retouch,
+            encode=lambda job, product: _encode(
+                job, product, codecs.EncodeOptions(), False, keeper
+            ),
+            settle=Resume(out, "changed", keeper.ledger, reading).settle,
+        )
+        jobs = make_jobs(sources, naming)
+        outcomes = keeper.failures(run(jobs, stages, Limits(), lambda: False))
+        return [outcome.status for outcome in outcomes]
+
+
+def _format(source):
+    return "tiff" if source.kind == "png" else source.kind
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        codecs.decode(path)
+    except PhotoError:
+        return False
+    return True
+
+
+class Nursery:
+    """The script, started; each shoot is a fork of it, with everything imported already."""
+
+    def __init__(self) -> None:
+        here = Path(__file__)
+        paths = [str(here.parents[1]), str(here.parent)]
+        self._process = subprocess.Popen(
+            [sys.executable, str(here)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+        )
+
+    def start(self, root: Path, strength: float) -> int:
+        """Start a shoot; return the number of its process."""
+        self._process.stdin.write(f"{root}\t{strength}\n")
+        self._process.stdin.flush()
+        return int(self._process.stdout.readline())
+
+    def ended(self) -> int:
+        """Wait for the shoot; return how it ended: 0, or minus the signal."""
+        return int(self._process.stdout.readline())
+
+    def close(self) -> None:
+        """End the script."""
+        self._process.communicate()
+
+
+def main() -> None:
+    """Answer until stdin ends."""
+    for line in sys.stdin:
+        root, strength = line.rstrip("\n").split("\t")
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                bad = set(retouch_shoot(Path(root), float(strength))) - {"done", "skipped"}
+                status = 2 if bad else 0
+            except Exception:  # noqa: BLE001 (a child must not go on as its parent)
+                traceback.print_exc()
+            os._exit(status)
+        sys.stdout.write(f"{child}\n")
+        sys.stdout.flush()
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        sys.stdout.write(f"{ended}\n")
+        sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()
