@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test fuzz lint check fix
+.PHONY: env demo test fuzz soak lint check fix
 
 env: $(STAMP)
 
@@ -29,6 +29,10 @@ test: env
 # damaged photos for every parser; SECONDS=3600 for longer
 fuzz: env
 	$(BIN)/python tests/fuzz/parsers.py --seconds $(or $(SECONDS),600)
+
+# some minutes: 500 photos in one run, watched for anything that grows
+soak: env
+	$(BIN)/python benchmarks/soak.py
 
 lint: env
 	$(BIN)/ruff format --check .

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 
 def shown(path: str | os.PathLike[str]) -> str:
@@ -30,10 +29,6 @@ class _FileError(AbpnError):
         self.path = Path(path)
         self.fault = fault
         self.remedy = remedy
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle by parts: decoding happens in another process."""
-        return type(self), (self.path, self.fault, self.remedy)
 
 
 class UsageError(AbpnError):

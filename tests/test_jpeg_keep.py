@@ -176,10 +176,12 @@ def test_a_grey_photo_stays_grey_whatever_the_retouch_made_of_it(tmp_path: Path)
 @pytest.mark.parametrize("turn", [1, 6])
 def test_every_tag_is_there_and_the_thumbnail_is_new(tmp_path: Path, turn: int) -> None:
     path = write_jpeg(tmp_path / "a.jpg", textured(75, 109), srgb_profile())
-    donate(path, f"-EXIF:Orientation={turn}")
+    donate(path, f"-EXIF:Orientation={turn}", "-EXIF:YCbCrPositioning=2")
     encode(retouched(decode(path)), tmp_path / "b.jpg", "jpeg", KEEP)
     before, after = tags_of(path), tags_of(tmp_path / "b.jpg")
     assert {name: after.get(name) for name in before} == before
+    positions = ["exiftool", "-s3", "-n", "-YCbCrPositioning", str(tmp_path / "b.jpg")]
+    assert subprocess.run(positions, check=True, capture_output=True).stdout.strip() == b"2"
     assert icc_of(tmp_path / "b.jpg") == srgb_profile()
     asked = ["exiftool", "-b", "-ThumbnailImage", str(tmp_path / "b.jpg")]
     small = Image.open(io.BytesIO(subprocess.run(asked, check=True, capture_output=True).stdout))
@@ -238,6 +240,17 @@ def test_a_photo_turned_upright_is_encoded_whole_with_a_word(tmp_path: Path) -> 
     (word,) = encode(make_upright(decode(path)), tmp_path / "b.jpg", "jpeg", KEEP)
     assert word.startswith(f"{NOTE}: it was turned")
     assert decode(tmp_path / "b.jpg").pixels.shape == (109, 75, 3)
+
+
+def test_what_takes_more_memory_than_is_left_is_encoded_whole_with_a_word(tmp_path: Path) -> None:
+    photo = source(tmp_path / "a.jpg", "4:4:4")
+    needed = 75 * 109 * 10 + 4 * 3 * (80 * 112)  # bytes of pixels, of coefficients in whole blocks
+    exactly = replace(KEEP, keeping_bytes=needed)
+    assert encode(retouched(photo), tmp_path / "b.jpg", "jpeg", exactly) == ()
+    tight = replace(KEEP, keeping_bytes=needed - 1)
+    (word,) = encode(retouched(photo), tmp_path / "b.jpg", "jpeg", tight)
+    assert word.startswith(f"{NOTE}: keeping the rest takes")
+    assert encode(photo, tmp_path / "b.jpg", "jpeg", tight) == ()  # nothing is touched in it
 
 
 def test_reencode_and_photos_from_no_jpeg_are_encoded_whole_without_a_word(tmp_path: Path) -> None:

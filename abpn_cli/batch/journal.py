@@ -21,8 +21,9 @@ has ``"schema": 1`` and ``"entry"``; readers pass by entries and keys that they 
 
 The last ``done`` line of an output says what it was made from. A killed run leaves at most its last
 line torn: one without its newline is ignored, and cut off before the next is written. Any other
-line that makes no sense is ignored with a warning. No path in a journal is ever opened: an output
+line that makes no sense is ignored with a warning. A run opens no path of a journal: an output
 named there is looked up by the paths of the plan, and names that lead out of OUT are refused.
+`abpn verify` reads, and only reads, what is named there.
 """
 
 from __future__ import annotations

@@ -40,7 +40,7 @@ from .formats import (
 from .headers import probe, read_header
 from .masks import grey_of, is_overlay, write_mask, write_overlay
 from .pool import DecodePool
-from .sniff import PHOTO_SUFFIXES, RAW_SUFFIXES, is_ours, sniff
+from .sniff import PHOTO_SUFFIXES, RAW_SUFFIXES, sniff
 
 __all__ = [
     "MAX_PIXELS",
@@ -55,7 +55,6 @@ __all__ = [
     "decode",
     "encode",
     "grey_of",
-    "is_ours",
     "is_overlay",
     "make_upright",
     "probe",

@@ -70,12 +70,15 @@ class EncodeOptions:
     jpeg:             "keep-untouched" encodes of a JPEG only what has changed in it; "reencode"
                       encodes the whole.
     provenance:       what a history in the photo's XMP is told.
+    keeping_bytes:    the most memory that "keep-untouched" may hold, the photo included; None for
+                      any. A photo that takes more is encoded whole.
     """
 
     quality: int = 95
     tiff_compression: Literal["none", "deflate", "zstd"] = "deflate"
     jpeg: Literal["keep-untouched", "reencode"] = "keep-untouched"
     provenance: Provenance = Provenance(__version__)
+    keeping_bytes: int | None = None
 
 
 class Encoded(NamedTuple):

@@ -28,10 +28,13 @@ def encode(photo: Photo, options: EncodeOptions) -> Encoded:
     return dressed(encoded, narrow, options.provenance)
 
 
-def dressed(encoded: bytes, photo: Photo, provenance: Provenance) -> Encoded:
+def dressed(
+    encoded: bytes, photo: Photo, provenance: Provenance, sampled_anew: bool = True
+) -> Encoded:
     """Put a photo's metadata, and a thumbnail of it, into the JPEG that shows its pixels.
 
-    photo: with 8 bits; provenance: what a history in its XMP is told.
+    photo: with 8 bits; provenance: what a history in its XMP is told; sampled_anew: as of
+    `exif.for_jpeg`.
     """
     left_out = []
     if photo.alpha is not None:
@@ -39,7 +42,9 @@ def dressed(encoded: bytes, photo: Photo, provenance: Provenance) -> Encoded:
     metadata = edited(photo.metadata, provenance, f"{photo.digest} jpeg")
     thumbnail = _thumbnail(photo.pixels)
     try:
-        block, lost = exif.for_jpeg(metadata.exif, SOFTWARE, metadata.orientation, thumbnail)
+        block, lost = exif.for_jpeg(
+            metadata.exif, SOFTWARE, metadata.orientation, thumbnail, sampled_anew
+        )
     except BrokenExif:
         block, lost = exif.for_jpeg(b"", SOFTWARE, metadata.orientation, thumbnail)
         lost.append("Its EXIF is damaged and was left out.")

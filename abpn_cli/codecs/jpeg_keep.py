@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from hashlib import sha256
+from math import prod
 
 import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
@@ -13,7 +14,7 @@ from ..files import opened
 from ..photo import Photo
 from . import coefficients, dct, jpeg
 from .formats import Encoded, EncodeOptions
-from .jpeg_stream import Stream, UnkeepableError, stripped
+from .jpeg_stream import Layout, Stream, UnkeepableError, stripped
 
 
 def encode(photo: Photo, options: EncodeOptions) -> Encoded:
@@ -24,18 +25,18 @@ def encode(photo: Photo, options: EncodeOptions) -> Encoded:
     sampling are the source's. Where that cannot be done the whole photo is encoded, and a warning
     says so; a photo that is from no JPEG is encoded as `jpeg.encode` does.
 
-    Holds 16 bytes a pixel beside the photo at 4:4:4, 9 at 4:2:0, 7 where nothing was touched.
+    Holds 16 bytes a pixel beside the photo at 4:4:4, 10 at 4:2:0, 4 where nothing was touched.
     Raises PhotoError where the source is not the file any more that was decoded.
     """
     if photo.format != "jpeg" or not photo.digest:
         return jpeg.encode(photo, options)
     try:
-        encoded = _kept(_source_of(photo), photo.pixels)
+        encoded = _kept(_source_of(photo), photo.pixels, options.keeping_bytes)
     except UnkeepableError as reason:
         whole = jpeg.encode(photo, options)
         note = f"All of it was encoded again, at quality {options.quality}: {reason}."
         return Encoded(whole.data, [*whole.left_out, note])
-    return jpeg.dressed(encoded, photo, options.provenance)
+    return jpeg.dressed(encoded, photo, options.provenance, sampled_anew=False)
 
 
 def _source_of(photo: Photo) -> bytes:
@@ -47,7 +48,17 @@ def _source_of(photo: Photo) -> bytes:
     return data
 
 
-def _kept(data: bytes, pixels: NDArray[np.generic]) -> bytes:
+def keeping_bytes(layout: Layout) -> int:
+    """Most memory that keeping what is untouched holds, two copies of the photo included.
+
+    Per pixel and copy 3 bytes, and 3 for the source decoded anew; 4 a coefficient; 1 to spare.
+    """
+    height, width = layout.size
+    coefficients_ = sum(64 * prod(layout.blocks(item)) for item in layout.components)
+    return height * width * (2 * 3 + 3 + 1) + 4 * coefficients_
+
+
+def _kept(data: bytes, pixels: NDArray[np.generic], most: int | None) -> bytes:
     """Return the source as a bare JPEG that shows the pixels, (H, W, 3) uint8."""
     stream = stripped(data)
     if pixels.dtype != np.uint8 or pixels.shape != (*stream.layout.size, 3):
@@ -57,6 +68,12 @@ def _kept(data: bytes, pixels: NDArray[np.generic]) -> bytes:
     rows = dct.rows_that_differ(before, after, stream.layout)
     if not rows:
         return stream.data
+    needed = keeping_bytes(stream.layout)
+    if most is not None and needed > most:
+        raise UnkeepableError(
+            f"keeping the rest takes {needed / 2**30:.1f} GiB of memory, "
+            f"{max(most, 0) / 2**30:.1f} GiB are left of --max-memory"
+        )
     held = coefficients.read(stream)
     dct.repaint(held, rows, before, after)
     del before  # libjpeg needs the room

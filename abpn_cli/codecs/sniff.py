@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import stat
 import struct
 from pathlib import Path
@@ -19,7 +18,6 @@ PHOTO_SUFFIXES = RAW_SUFFIXES | frozenset(
 
 HEAD_BYTES = 64
 OUR_HEAD_BYTES = 1 << 20  # all metadata of what we write lies before its pixels
-_OUR_SOFTWARE = re.compile(rb"abpn \d+\.\d+\.\d+\0")
 _TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
 _MAGIC = (
     (b"\xff\xd8\xff", "jpeg"),
@@ -57,15 +55,6 @@ def sniff(path: Path) -> str | None:
     except (OSError, ValueError):  # ValueError: a zero byte in the name
         return None
     return kind_of(head, os.fspath(path))
-
-
-def is_ours(path: Path) -> bool:
-    """Tell whether abpn wrote a file, by the Software tag at its start; False if unreadable."""
-    try:
-        with path.open("rb") as file:
-            return _OUR_SOFTWARE.search(file.read(OUR_HEAD_BYTES)) is not None
-    except OSError:
-        return False
 
 
 def kind_of(head: bytes, name: str) -> str | None:

@@ -264,6 +264,7 @@ class _Looks:
             self.tiff_compression.value,
             self.jpeg.value,
             provenance=Provenance(made.version, made.task or "", made.weights, self.strength),
+            keeping_bytes=retoucher.spare_bytes,
         )
         return Stages(
             cost=lambda job: shoot.bytes_in_hand(job, pool.probe, self.jpeg is JpegMode.KEEP),

@@ -15,7 +15,7 @@ from .colour import Image, colour_space
 from .crew import Crew
 from .finish import Sketch, finish, no_numbers
 from .gate import Gate, Plane, Reach, fit_mask, smoothstep
-from .memory import check_fits, peak_bytes
+from .memory import PROGRAM_BYTES, check_fits, peak_bytes
 from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
 from .pyramid import Canvas, coarse_levels, first_level, pad, padded_length
@@ -92,6 +92,11 @@ class Retoucher:
             images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
             painted = self._paint(photo, images[-1])
         return self._gate(photo, painted).whole()
+
+    @property
+    def spare_bytes(self) -> int:
+        """What the program itself leaves of the memory allowed."""
+        return self._max_bytes - PROGRAM_BYTES
 
     def peak_bytes(self, photo: Photo, masks: int = 0) -> int:
         """Most memory that a photo takes, program, network and so many user's masks included."""

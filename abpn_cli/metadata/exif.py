@@ -160,26 +160,30 @@ def with_colour_space(block: bytes, value: int) -> bytes:
     return bytes(out)
 
 
-def for_jpeg(block: bytes, software: str, turn: int, thumbnail: bytes) -> tuple[bytes, list[str]]:
+def for_jpeg(
+    block: bytes, software: str, turn: int, thumbnail: bytes, sampled_anew: bool = True
+) -> tuple[bytes, list[str]]:
     """Make the EXIF block of a JPEG that we write.
 
     block: the source's, may be empty; turn: orientation; thumbnail: a small JPEG of the new
-    pixels. Returns the block, at most JPEG_LIMIT bytes, and what had to be left out.
+    pixels; sampled_anew: whether colour is at 4:4:4 now, and no more where the source says.
+    Returns the block, at most JPEG_LIMIT bytes, and what had to be left out.
     Raises BrokenExif.
     """
     block = block or NO_EXIF
     parsed = parse(block)
     changes = _changes(block, parsed, software, turn)
-    if any(entry.tag == YCBCR_POSITIONING for entry in parsed.main):
+    dropped = STRUCTURAL if sampled_anew else STRUCTURAL - {YCBCR_POSITIONING}
+    if sampled_anew and any(entry.tag == YCBCR_POSITIONING for entry in parsed.main):
         changes.append(short(parsed.layout.order, YCBCR_POSITIONING, 1))  # 4:4:4 is centred
-    edited = rewrite(block, STRUCTURAL, changes, thumbnail)
+    edited = rewrite(block, dropped, changes, thumbnail)
     if len(edited) <= JPEG_LIMIT:
         return edited, []
     if len(block) <= JPEG_LIMIT:
         return _same_size(block, parsed, software, turn, thumbnail), []
     grown = len(thumbnail) + 12 * len(parsed.main) + 512  # what rewriting may add
     shrunk, left_out = shrunk_to(JPEG_LIMIT - grown, block, parsed)
-    edited, _ = for_jpeg(shrunk, software, turn, thumbnail)
+    edited, _ = for_jpeg(shrunk, software, turn, thumbnail, sampled_anew)
     return edited, left_out
 
 
