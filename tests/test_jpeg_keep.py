@@ -336,7 +336,7 @@ for name in sys.argv[1:]:
         data = data[: rng.integers(len(data) // 2, 2 * len(data))].tobytes()
         try:
             pixels = jpeg_keep._decoded(stripped(data))
-            jpeg_keep._kept(data, pixels ^ 8)
+            jpeg_keep._kept(data, pixels ^ 8, None)
             kept += 1
         except UnkeepableError:
             pass
