@@ -40,6 +40,7 @@ PAINTED = Recipe(
     backgrounds=0,
     sweeps=0,
     prints=0,
+    bleached=0,
     draws=20,
 )
 NOTHING = Recipe(nothing=1)

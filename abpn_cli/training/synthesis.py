@@ -373,6 +373,12 @@ def tonal_print(size: tuple[int, int], rng: Generator) -> Floats:
     return as_floats(1 + motifs[..., None] * tone)
 
 
+def bleached(image: Floats, cloth: Floats, depth: float) -> Floats:
+    """White clothes: their cloth almost without colour, its tones `depth` times as far from white."""
+    pale = 0.3 * image + 0.7 * luminance(image)[..., None]
+    return as_floats(image + cloth[..., None] * (1 - depth * (1 - pale) - image))
+
+
 def studio_sweep(size: tuple[int, int], rng: Generator) -> Floats:
     """Blank studio background, paper white to grey, with soft shadows cast on it: (H, W)."""
     height, width = size

@@ -97,7 +97,8 @@ class Recipe:
     that stay, painted ones could only be told by their style.
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
     backgrounds: share of white-studio photos set before another photo; sweeps: share set before a
-    blank studio background with soft shadows; prints: share of cloth given a print that stays.
+    blank studio background with soft shadows; prints: share of cloth given a print that stays;
+    bleached: share of white-studio photos whose clothes are made as pale as their background.
     """
 
     nothing: float = 0.15
@@ -109,7 +110,8 @@ class Recipe:
     amplitude: tuple[float, float] = (0.012, 0.05)
     backgrounds: float = 0.4
     sweeps: float = 0.3
-    prints: float = 0.15
+    prints: float = 0.2
+    bleached: float = 0.15
     draws: int = 3
 
     def kind(self, rng: Generator) -> Kind:
@@ -203,6 +205,8 @@ class SynthesisedPairs:
         if is_white_studio(image):
             person = 1 - synthesis.smoothstep(0.93, 0.985, synthesis.least(image))
             cloth = as_floats(cloth * person)
+            if rng.random() < self.recipe.bleached:
+                return Scene(synthesis.bleached(image, cloth, rng.uniform(0.1, 0.4)), cloth)
             behind = self._background((image.shape[0], image.shape[1]), rng)
             if behind is not None:
                 image = image * person[..., None] + behind * (1 - person[..., None])
