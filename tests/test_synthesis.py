@@ -7,12 +7,15 @@ from abpn_cli.training import synthesis
 from abpn_cli.training.synthesis import (
     Bank,
     Transplant,
+    bleached,
     inner_cloth,
     off_edges,
     patches,
     ridged_noise,
     smoothed,
+    studio_sweep,
     tension_folds,
+    tonal_print,
     unevenness,
     wrinkle_patch,
 )
@@ -131,3 +134,27 @@ def test_wrinkles_are_taken_from_plain_garments_only():
     checked[::8] = 0.05
     assert wrinkle_patch(checked, ALL) is None
     assert wrinkle_patch(wavy_cloth(), np.zeros(SIZE, np.float32)) is None
+
+
+def test_bleaching_leaves_white_paper_white_and_creases_faint():
+    image = wavy_cloth()
+    image[:, :64] = 1
+    cloth = np.ones(SIZE, np.float32)
+    cloth[:, :64] = 0
+    pale = bleached(image, cloth, 0.2)
+    assert (pale[:, :64] == 1).all()
+    assert pale[:, 64:].min() > 0.8
+    assert 0 < np.ptp(synthesis.luminance(pale)[100, 64:]) < 0.02
+
+
+def test_a_tonal_print_is_a_coloured_pattern():
+    assert np.ptp(tonal_print(SIZE, rng(2))) > 0.02
+    assert tonal_print(SIZE, rng(2)).shape == (*SIZE, 3)
+
+
+def test_a_studio_sweep_is_blank_but_for_soft_shadows():
+    for seed in range(5):
+        sweep = studio_sweep(SIZE, rng(seed))
+        assert sweep.shape == SIZE
+        assert 0 <= sweep.min() <= sweep.max() <= 1
+        assert np.abs(np.diff(sweep, axis=0)).max() < 0.2

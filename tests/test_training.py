@@ -111,6 +111,18 @@ def test_creases_are_painted_only_where_the_target_is_smooth(photos):
     assert np.array_equal(edits.before, np.ones_like(edits.before))
 
 
+def test_a_print_is_no_part_of_the_edit(photos):
+    recipe = Recipe(nothing=0, smooth=1, prints=1)
+    plain, printed = (
+        SynthesisedPairs([photos / "c0.png"], [], Labels(None, photos), [ridged_noise], made, 1, 0)
+        for made in (replace(recipe, prints=0), recipe)
+    )
+    batch = printed.batch(0)
+    assert torch.equal(batch.thumbnail, batch.thumbnail_target)
+    assert torch.equal(batch.crop, batch.crop_target)
+    assert (batch.thumbnail - plain.batch(0).thumbnail).abs().max() > 0.02
+
+
 def test_the_corner_of_a_crop_stays_inside_and_seeks_the_edit():
     shape = Shape(2, (256, 320), 64)
     edited = np.zeros(shape.thumbnail, bool)

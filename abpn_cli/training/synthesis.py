@@ -374,7 +374,7 @@ def tonal_print(size: tuple[int, int], rng: Generator) -> Floats:
 
 
 def bleached(image: Floats, cloth: Floats, depth: float) -> Floats:
-    """White clothes: their cloth almost without colour, its tones `depth` times as far from white."""
+    """White clothes: cloth almost without colour, its tones `depth` times as far from white."""
     pale = 0.3 * image + 0.7 * luminance(image)[..., None]
     return as_floats(image + cloth[..., None] * (1 - depth * (1 - pale) - image))
 
