@@ -17,14 +17,9 @@ from abpn_cli.training.data import read_list
 from abpn_cli.training.gallery import Gallery
 from abpn_cli.training.losses import LossWeights
 from abpn_cli.training.pairs import (
-    Pair,
     Shape,
-    StudioPairs,
     draw_corner,
-    match_pairs,
     mirrored,
-    shift_between,
-    split,
     stack,
 )
 from abpn_cli.training.session import PRESETS
@@ -342,63 +337,6 @@ def test_the_gate_follows_the_configuration():
     net = Abpn(AbpnConfig(width=1 / 32, gate_low=0.4, gate_high=0.6))
     gate = gate_of(net, torch.tensor([[[[0.4, 0.6]]]]), (1, 2))
     assert gate.flatten().tolist() == [0, 1]
-
-
-def write(path, image):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    cv2.imwrite(str(path), image)
-
-
-def test_pairs_are_matched_by_name_and_unfit_ones_reported(tmp_path):
-    before, after = tmp_path / "before", tmp_path / "after"
-    image = cloth_photo(1, (300, 400))
-    write(before / "day" / "a.png", image)
-    write(after / "day" / "a.jpg", image)
-    write(before / "lonely.png", image)
-    write(before / "sized.png", image)
-    write(after / "sized.png", image[:200])
-    write(before / "moved.png", image)
-    write(after / "moved.png", np.roll(image, 9, axis=1))
-    write(before / "twice.png", image)
-    write(before / "twice.jpg", image)
-    write(after / "twice.png", image)
-    (before / "notes.txt").write_text("not a photo")
-    matched = match_pairs(before, after)
-    assert [pair.original.name for pair in matched.pairs] == ["a.png", "twice.jpg"]
-    problems = "\n".join(matched.problems)
-    assert "lonely: no partner" in problems
-    assert "sized: sizes differ, 400x300 and 400x200" in problems
-    assert "moved: misaligned by" in problems
-    assert "twice.png: twice.jpg has the same name" in problems
-    assert len(matched.problems) == 4
-
-
-def test_a_retouched_photo_does_not_count_as_shifted():
-    image = cloth_photo(2, (300, 400)).astype(np.float32) / 255
-    assert shift_between(image, cv2.GaussianBlur(image, (0, 0), 1.5)) < 0.2
-    assert shift_between(image, np.roll(image, 6, 0)) > 5
-
-
-def test_some_pairs_are_kept_for_validation(tmp_path):
-    pairs = [(tmp_path / f"{i}.png", tmp_path / f"r{i}.png") for i in range(30)]
-    pairs = [Pair(*pair) for pair in pairs]
-    train, kept = split(pairs)
-    assert len(kept) == 3
-    assert not set(train) & set(kept)
-    assert split(pairs[:1]) == (pairs[:1], pairs[:1])
-
-
-def test_studio_pairs_cut_the_same_place_of_both_photos(tmp_path):
-    image = cloth_photo(3, (600, 640))
-    marked = image.copy()
-    marked[100:500, 100:500] = np.clip(marked[100:500, 100:500].astype(int) + 20, 0, 255)
-    write(tmp_path / "b" / "x.png", image)
-    write(tmp_path / "a" / "x.png", marked)
-    matched = match_pairs(tmp_path / "b", tmp_path / "a")
-    batch = StudioPairs(matched.pairs, (1,), 2, 0).batch(0)
-    difference = (batch.crop_target - batch.crop).amax(1)
-    assert difference.max() > 15 / 255
-    assert difference.min() > -6 / 255  # cubic resizing overshoots at the step
 
 
 def test_a_list_that_names_a_missing_photo_is_refused(tmp_path):
