@@ -132,14 +132,16 @@ def is_leftover(name: str) -> bool:
     return _TEMP_NAME.fullmatch(name) is not None
 
 
-def sweep(root: Path) -> list[Path]:
+def sweep(root: Path, spared: Callable[[Path], bool]) -> list[Path]:
     """Remove what killed runs left unfinished under a folder; return what was removed.
 
+    spared: tells of a folder inside whether it is passed by, with all that it holds.
     Links are neither followed nor removed. Nothing else may be writing there. Raises TargetError
     where a leftover cannot be removed.
     """
     removed = []
-    for folder, _, names in os.walk(root, followlinks=False):
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders[:] = [name for name in folders if not spared(Path(folder, name))]
         for name in filter(is_leftover, names):
             file = Path(folder, name)
             try:

@@ -224,6 +224,18 @@ def test_a_mask_of_another_size_is_resized_with_a_warning(retoucher):
     assert (done.pixels[:, 310:] != photo.pixels[:, 310:]).any()
 
 
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_drawn_on_the_upright_photo_is_turned_with_it(retoucher, orientation):
+    photo = photo_of(300, 400, metadata=Metadata(orientation=orientation))
+    upright = np.zeros((400, 300), np.float32)
+    upright[:120, :90] = 1  # top left, as it is looked at
+    done, _ = retoucher.retouch(photo, only=upright)
+    assert done.warnings == ()
+    changed = turn_upright((done.pixels != photo.pixels).any(axis=-1), orientation)
+    assert changed[:120, :90].any()
+    assert not changed[120:].any() and not changed[:, 90:].any()
+
+
 @pytest.mark.parametrize("size", [(31, 47), (301, 199)])
 def test_black_and_white_stay_exact_when_a_mask_is_resized(size):
     mask = np.zeros((100, 90), np.float32)

@@ -14,7 +14,7 @@ import pytest
 
 from abpn_cli.batch.journal import JOURNAL_NAME, Run, read_journal
 from abpn_cli.batch.keeper import keep_journal
-from abpn_cli.batch.resume import CHANGED, EXISTS, STRANGE, UP_TO_DATE, Reading, Resume
+from abpn_cli.batch.resume import CHANGED, EXISTS, RIVAL, STRANGE, UP_TO_DATE, Reading, Resume
 from abpn_cli.errors import PhotoError, TargetError
 from abpn_cli.files import write_atomic
 from abpn_cli.photo import Job, Outcome
@@ -149,6 +149,43 @@ def test_what_changed_is_done_again(tmp_path, what):
     assert not studio.settle().skip
     assert not studio.retouch().skip
     assert studio.settle().skip == UP_TO_DATE
+
+
+def test_the_output_of_another_photo_of_that_name_is_kept_unless_always(tmp_path):
+    monday = Studio(tmp_path)
+    monday.retouch()
+    delivered = monday.target.read_bytes()
+    tuesday = Studio(tmp_path)
+    tuesday.source = write(tmp_path / "tuesday" / "sub" / "a.tif", b"another photo")
+    tuesday.job = replace(tuesday.job, source=tuesday.source)
+    job = tuesday.retouch()
+    assert (job.skip, job.foreign) == (RIVAL, True)
+    assert str(monday.source) in job.warnings[0]
+    assert monday.target.read_bytes() == delivered
+    assert monday.settle().skip == UP_TO_DATE
+    assert not tuesday.retouch("always").skip
+    assert monday.settle().skip == RIVAL
+
+
+@pytest.mark.parametrize("how", ["moved", "linked", "copied"])
+def test_a_shoot_that_is_found_elsewhere_is_the_same_shoot(tmp_path, how):
+    studio = Studio(tmp_path)
+    studio.retouch()
+    elsewhere = tmp_path / "elsewhere"
+    if how == "moved":
+        (tmp_path / "in").rename(elsewhere)
+    elif how == "linked":
+        elsewhere.symlink_to(tmp_path / "in", target_is_directory=True)
+    else:
+        write(elsewhere / "sub" / "a.tif", studio.source.read_bytes())
+    studio.source = elsewhere / "sub" / "a.tif"
+    studio.job = replace(studio.job, source=studio.source)
+    assert studio.settle().skip == UP_TO_DATE
+    if how == "copied":
+        studio.run = replace(RUN, settings={"strength": 0.5})
+    else:
+        studio.source.write_bytes(b"developed anew")
+    assert not studio.settle().skip
 
 
 def test_another_version_of_abpn_is_no_reason_to_do_a_shoot_again(tmp_path):
@@ -328,6 +365,22 @@ def test_a_failed_photo_is_told_and_the_output_of_before_still_counts(tmp_path):
     assert studio.settle().skip == UP_TO_DATE
 
 
+def test_a_photo_that_failed_and_needs_no_doing_any_more_counts_as_done_again(tmp_path):
+    studio = Studio(tmp_path)
+    studio.retouch()
+    job = studio.settle()
+    skipped = Outcome(job, "skipped")
+    for outcome in (Outcome(job, "failed", error="in/a.tif: is away."), skipped, skipped):
+        with keep_journal(studio.out) as keeper:
+            keeper.begin(studio.run)
+            assert list(keeper.failures([outcome]))
+    ledger = read_journal(studio.out)
+    assert ledger.latest["sub/a.tif"] == ledger.done["sub/a.tif"]
+    assert [line.get("status") for line in lines(studio.out) if "status" in line] == [
+        "done", "failed", "done",
+    ]  # fmt: skip
+
+
 def test_a_journal_that_is_locked_is_refused_with_7_and_the_remedy(tmp_path):
     out = tmp_path / "out"
     with keep_journal(out):
@@ -380,6 +433,21 @@ def test_what_killed_runs_left_is_swept_and_nothing_else(tmp_path):
         assert not [path for path in swept if path.exists()]
         assert all(path.exists() for path in kept)
         assert (out / ".d.tif.7.abpn-tmp").is_symlink() and (out / ".folder.8.abpn-tmp").is_dir()
+
+
+def test_a_run_inside_or_around_a_folder_loses_no_file_to_the_sweep(tmp_path):
+    out = tmp_path / "out"
+    inside = write(out / "sub" / ".a.tif.123.abpn-tmp")
+    with keep_journal(out):  # nobody is at work: it is swept
+        assert not inside.exists()
+        write(inside)  # what this run is writing
+        with keep_journal(out / "sub"):
+            assert inside.exists()
+    with keep_journal(out / "sub"):
+        assert not inside.exists()
+        write(inside)
+        with keep_journal(out):
+            assert inside.exists()
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])

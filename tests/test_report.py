@@ -99,7 +99,7 @@ def test_outputs_that_are_somebodys_work_are_counted_and_told():
         tally.add(Outcome(foreign, "skipped"))
     first, second = summary_lines(tally, 2.0)
     assert "2 skipped (2 foreign)" in first
-    assert second.startswith("2 outputs are not as abpn left them")
+    assert second.startswith("2 outputs that are somebody's work, or another photo's, were kept")
     assert photo_event(Outcome(foreign, "skipped"))["foreign"] is True
 
 

@@ -197,7 +197,7 @@ def test_a_source_that_changed_or_went_is_told_and_a_moved_one_is_found(studio):
     assert code == 0 and not found(document, "a.jpg", "unchecked")
     code, document = verify(studio, "--outputs-only")
     names = {check["name"] for check in document["photos"][0]["checks"]}
-    assert code == 0 and names == {"file", "whole", "hash", "companions"}
+    assert code == 0 and names == {"file", "whole", "hash", "format", "companions"}
 
 
 def closed_pixel(root, output):

@@ -189,8 +189,10 @@ def read_lines(file: BinaryIO, path: Path) -> Ledger:
             known = False
         odd += not known
     if odd:
-        lines = "1 line" if odd == 1 else f"{odd} lines"
-        ledger.warnings.append(f"{path.name}: {lines} that make no sense were ignored")
+        told = "1 line that makes no sense was ignored"
+        if odd > 1:
+            told = f"{odd} lines that make no sense were ignored"
+        ledger.warnings.append(f"{path.name}: {told}")
     return ledger
 
 

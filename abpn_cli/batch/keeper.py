@@ -17,6 +17,7 @@ from ..files import Content, content_of, sweep, target_error
 from ..photo import Job, Outcome
 from .journal import Ledger, Record, Run, journal_path, open_journal, read_lines
 from .plan import linked_folder, through, written_by
+from .resume import UP_TO_DATE
 
 NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
 
@@ -26,8 +27,8 @@ def keep_journal(out: Path) -> Iterator[Keeper]:
     """Open an output folder's journal, and hold it for one run alone while the block lasts.
 
     The folder and the journal are made where they are not there yet; what killed runs left
-    unfinished in the folder is removed. The lock is the kernel's: it goes with the process,
-    however that ends.
+    unfinished in the folder is removed, but where a run on a folder inside or around it is at work.
+    The lock is the kernel's: it goes with the process, however that ends.
 
     Raises:
         TargetError: another run holds it, or the folder cannot be written.
@@ -47,7 +48,8 @@ def keep_journal(out: Path) -> Iterator[Keeper]:
             os.ftruncate(file.fileno(), ledger.end)  # a line torn by a kill
         except OSError as error:
             raise target_error(path, error) from error
-        sweep(out)
+        if not any(map(_is_held, out.resolve().parents)):
+            sweep(out, _is_held)
         yield keeper
 
 
@@ -66,6 +68,18 @@ def _lock(file: BinaryIO, path: Path) -> list[str]:
             raise target_error(path, error) from error
         return ["The output folder's disk knows no locks: start no second run on it."]
     return []
+
+
+def _is_held(folder: Path) -> bool:
+    """Tell whether another run is writing into a folder."""
+    try:
+        with open_journal(journal_path(folder), os.O_RDONLY) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except (OSError, TargetError):  # no journal, none that may be read, or no locks
+        return False
+    return False
 
 
 class Keeper:
@@ -124,7 +138,7 @@ class Keeper:
         self._append(record.line())
 
     def failures(self, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
-        """Pass outcomes on and write those that failed.
+        """Pass outcomes on, and write those that failed or need no doing after they had failed.
 
         Where that is impossible, the run goes on to its end, or to what stops it; a photo can
         then not be delivered either.
@@ -135,13 +149,24 @@ class Keeper:
         trouble: TargetError | None = None
         for outcome in outcomes:
             yield outcome
-            if outcome.status == "failed" and trouble is None:
+            news = self._news(outcome)
+            if news is not None and trouble is None:
                 try:
-                    self.record(_failure(outcome, self.name_of(outcome.job.target), self._run))
+                    self.record(news)
                 except TargetError as error:
                     trouble = error
         if trouble is not None:
             raise trouble
+
+    def _news(self, outcome: Outcome) -> Record | None:
+        """Return the line that a photo needs which was not delivered, None where it needs none."""
+        name = self.name_of(outcome.job.target)
+        if outcome.status == "failed":
+            return _failure(outcome, name, self._run)
+        latest = self.ledger.latest.get(name)
+        if outcome.job.skip != UP_TO_DATE or latest is None or latest.status != "failed":
+            return None
+        return self.ledger.done[name]  # it stands for the photo again
 
     def name_of(self, path: Path) -> str:
         """Return the name that the journal has for a file in the output folder."""

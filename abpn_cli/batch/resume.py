@@ -6,6 +6,7 @@ Sizes and times prove nothing, so files are hashed, each output once a run. An o
 - *ours*: the journal knows its content: kept where it was made from this source, these weights,
   these settings, and its companions are there; else done again;
 - *foreign*: whole, and not as any run left it, or none did: somebody's work. It is kept, and told.
+  So is what was made from another photo that is still there: two shoots, one name.
 
 Sidecars and masks beside an output are judged by themselves: a foreign one is kept while its photo
 is done.
@@ -31,6 +32,7 @@ UP_TO_DATE = "the output is up to date"
 EXISTS = "the output exists"
 CHANGED = "the output was changed after abpn wrote it"
 STRANGE = "a file that abpn did not write is in its place"
+RIVAL = "the output of another photo is in its place"
 
 
 class State(Enum):
@@ -113,13 +115,16 @@ class Resume:
             told = f"{shown(job.target)} is kept: --overwrite always replaces it"
             return replace(job, skip=reason, foreign=True, warnings=(*job.warnings, told))
         job, complete = self._companions(job, record)
-        if (
-            record is not None
-            and complete
-            and output.sha256 == record.output_sha256
-            and self._still_true(job, record)
-        ):
+        if record is None or output.sha256 != record.output_sha256:
+            return job
+        if complete and self._still_true(job, record):
             return replace(job, skip=UP_TO_DATE)
+        if _is_another(job.source, record):
+            told = (
+                f"{shown(job.target)} was made from {shown(record.source)} and is kept: another "
+                "--out keeps both, --overwrite always replaces it"
+            )
+            return replace(job, skip=RIVAL, foreign=True, warnings=(*job.warnings, told))
         return job
 
     def _companions(self, job: Job, record: Record | None) -> tuple[Job, bool]:
@@ -181,6 +186,19 @@ class Resume:
         if path not in self._hashes:
             self._hashes[path] = _hash_of(path)
         return self._hashes[path]
+
+
+def _is_another(source: Path, record: Record) -> bool:
+    """Whether a record is about another photo than this, one that is still there.
+
+    A shoot that was moved, or is worked on in a copy that comes and goes, is the same shoot.
+    """
+    try:
+        if source.samefile(record.source):
+            return False
+    except (OSError, ValueError):  # one of the two has gone; or a journal's text is no path
+        return False
+    return record.sha256 != _hash_of(source)
 
 
 def _hash_of(path: Path) -> str:

@@ -1,4 +1,11 @@
-"""`abpn verify`: what was delivered, checked against its journal and its sources."""
+"""`abpn verify`: what was delivered, checked against its journal and its sources.
+
+`--json` gives one document, schema 1: ``out``; ``photos``, by output name: ``output``, ``source``,
+``verdict`` (ok; changed since delivery; missing, damaged, wrong; failed: no run could do it) and
+``checks`` (``name``; ``state``: ok, off, changed, unchecked; ``words`` or null); ``leftovers``,
+half-written by killed runs; ``unfinished``, whole but in no photo line; ``strangers``, which no run
+wrote; ``warnings`` about the journal; ``summary``, how many of each, and ``exit_code``.
+"""
 
 from __future__ import annotations
 
@@ -121,7 +128,6 @@ def _held(out: Path) -> Iterator[None]:
         TargetError: a run is writing there.
     """
     from ..batch.journal import journal_path, open_journal
-    from ..files import target_error
 
     path = journal_path(out)
     try:
@@ -131,7 +137,8 @@ def _held(out: Path) -> Iterator[None]:
             f"{shown(out)}: holds no journal of abpn's. Name the folder that --out named."
         ) from error
     except OSError as error:
-        raise target_error(path, error) from error
+        fault = f"it cannot be read ({error.strerror})"
+        raise TargetError(path, fault, "Give yourself permission, or check the disk.") from error
     with file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)

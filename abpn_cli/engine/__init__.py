@@ -65,7 +65,8 @@ class Retoucher:
 
         strength: 0..1.5, scales the blend layer.
         only, protect: (H, W) float32 in [0, 1], stored orientation, white = retouch or protect;
-                  of another size they are resized, with a warning on the photo returned.
+                  of the upright photo's size they are turned, of any other they are resized, with a
+                  warning on the photo returned.
 
         Returns the photo, alpha and metadata as they were, and what was done to it.
 
@@ -115,8 +116,9 @@ class Retoucher:
         """Find the edit at thumbnail size; arguments as of `retouch`, and warnings for the user."""
         size = photo.pixels.shape[:2]
         self._check(photo, masks=sum(mask is not None for mask in (only, protect)))
-        only, only_warning = _fitted(only, size, "--only")
-        protect, protect_warning = _fitted(protect, size, "--protect")
+        turn = photo.metadata.orientation
+        only, only_warning = _fitted(only, size, turn, "--only")
+        protect, protect_warning = _fitted(protect, size, turn, "--protect")
         canvas, colour_warning = self._canvas(photo)
         images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
         painted = self._paint(photo, images[-1])
@@ -176,8 +178,15 @@ class Retoucher:
         return Gate(grid, MASK_STRIDE * 2 ** self._levels(photo), (height, width))
 
 
-def _fitted(mask: Plane | None, size: tuple[int, int], option: str) -> tuple[Plane | None, str]:
-    """A user's mask at the photo's (height, width), and a warning where it was resized."""
+def _fitted(
+    mask: Plane | None, size: tuple[int, int], turn: int, option: str
+) -> tuple[Plane | None, str]:
+    """A user's mask at the photo's (height, width), and a warning where it was resized.
+
+    turn: the photo's orientation; a mask that has its size lying down was drawn on it upright.
+    """
+    if mask is not None and turn in (5, 6, 7, 8) and mask.shape == size[::-1] != size:
+        mask = np.ascontiguousarray(turn_back(mask, turn))
     if mask is None or mask.shape == size:
         return mask, ""
     had, wanted = f"{mask.shape[1]} x {mask.shape[0]}", f"{size[1]} x {size[0]}"

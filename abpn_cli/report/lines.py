@@ -76,10 +76,11 @@ def summary_lines(tally: Tally, seconds: float) -> list[str]:
         more = len(tally.undone) - len(names)
         lines.append(f"not done: {', '.join(names)}{f' and {more} more' if more else ''}")
     if tally.foreign:
-        kept = "output is" if tally.foreign == 1 else "outputs are"
+        one = tally.foreign == 1
         lines.append(
-            f"{tally.foreign} {kept} not as abpn left them and kept: "
-            "--overwrite always replaces them"
+            f"{plural(tally.foreign, 'output')} that {'is' if one else 'are'} somebody's work, or "
+            f"another photo's, {'was' if one else 'were'} kept: "
+            f"--overwrite always replaces {'it' if one else 'them'}"
         )
     return lines
 

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 
 from ..batch.journal import Ledger, Record
 from ..batch.sources import MASK_ENDING
-from ..codecs import sniff
 from ..codecs.formats import DamagedError
 from ..errors import PhotoError
 from ..files import Content, content_of
@@ -104,9 +103,10 @@ class Inspector:
             mute = intact and not isinstance(error, DamagedError)
             checks.append(Check("whole", "unchecked" if mute else "off", error.fault))
         checks.append(self._hash(record, content, intact))
-        kind = sniff(path)
-        if photo is not None and intact and kind != _KINDS.get(path.suffix.lower(), kind):
-            checks.append(Check("format", "off", f"it is a {kind}"))
+        if photo is not None and intact:
+            same = photo.format == _KINDS.get(path.suffix.lower())
+            words = "" if same else f"it is a {photo.format}"
+            checks.append(Check("format", "ok" if same else "off", words))
         return photo, checks
 
     def _hash(self, record: Record, content: Content, intact: bool) -> Check:
