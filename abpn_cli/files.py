@@ -94,7 +94,8 @@ def write_atomic(
     file is then flushed to the disk and takes the target's place; on any error it is removed.
     ready: is called with the hidden file when it is whole, before it takes the target's place;
     what it raises stops that.
-    Raises TargetError where the folder or the file cannot be written.
+    Raises PhotoError where a folder has the file's name, which concerns this file alone, and
+    TargetError where the folder or the file cannot be written.
     """
     temp = target.with_name(_temp_name(target.name))
     try:
@@ -111,6 +112,8 @@ def write_atomic(
         finally:
             _unfinished.discard(temp)
         _flush_folder(target.parent)
+    except IsADirectoryError as error:
+        raise PhotoError(target, *_WRITE_FAULTS[errno.EISDIR]) from error
     except OSError as error:
         raise target_error(target, error) from error
 

@@ -191,6 +191,15 @@ def test_all_photos_failed_is_3_and_nothing_is_written(tmp_path, weights):
     assert not (tmp_path / "done").exists() or files(tmp_path / "done") == []
 
 
+def test_a_folder_in_the_place_of_an_output_costs_that_photo_alone(shoot, weights):
+    (shoot / "done" / "a.jpg").mkdir(parents=True)
+    code, _, err = abpn("retouch", "in", "-o", "done", "--weights", weights, cwd=shoot)
+    assert code == 3
+    assert "2 done, 0 skipped, 1 failed" in err
+    assert "done/a.jpg: a folder of this name is in the way. Move it" in err
+    assert files(shoot / "done") == ["sub/b.png", "sub/c.tif"]
+
+
 def test_strange_names_are_handled_and_printed_as_they_are(tmp_path, weights):
     names = [b"[bold]x[b].png", b"100% a b.png", "衣\n.png".encode()]
     try:
@@ -251,7 +260,7 @@ def test_a_file_of_somebody_elses_is_kept_unless_always(shoot, weights):
     code, out, err = abpn(*words, "-v", "--ndjson", cwd=shoot)
     assert code == 0
     assert "2 done, 1 skipped (1 foreign)" in err
-    assert "a.jpg  skipped: a file that abpn did not write is in its place" in err
+    assert "a.jpg  skipped: a file that the journal does not know is in its place" in err
     assert "done/a.jpg is kept: --overwrite always replaces it" in err
     events = [json.loads(line) for line in out.splitlines()]
     assert [event.get("foreign") for event in events] == [None, True, False, False, 1]

@@ -31,7 +31,7 @@ from .journal import Ledger, Record, Run
 UP_TO_DATE = "the output is up to date"
 EXISTS = "the output exists"
 CHANGED = "the output was changed after abpn wrote it"
-STRANGE = "a file that abpn did not write is in its place"
+STRANGE = "a file that the journal does not know is in its place"
 RIVAL = "the output of another photo is in its place"
 
 
