@@ -202,7 +202,7 @@ def test_outputs_have_the_usual_permissions(tmp_path: Path) -> None:
     assert stat.S_IMODE((tmp_path / "a.tif").stat().st_mode) == 0o644
 
 
-def test_a_file_where_a_folder_should_be_concerns_all_a_folder_for_a_file_one_photo(tmp_path: Path) -> None:
+def test_a_file_in_place_of_a_folder_concerns_all_and_the_reverse_one_photo(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"x")
     with pytest.raises(TargetError, match="not a folder"):
         encode(Photo(pattern(20, 30)), tmp_path / "file" / "a.png", "png", EncodeOptions())
