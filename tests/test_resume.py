@@ -251,7 +251,14 @@ def test_the_real_command_killed_with_its_decoders_ends_as_if_undisturbed(
 ):
     shutil.copytree(sources, tmp_path / "in")
     words = ("retouch", "in", "--weights", weights, "--save-mask", "--format", "tiff", "-o")
-    assert abpn(*words, "whole", cwd=tmp_path)[0] == 0
+
+    def undisturbed(out):  # not in this process: the last bits depend on the number of threads
+        with start(*words, out, cwd=tmp_path) as process:
+            _, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        return err
+
+    undisturbed("whole")
     chance = random.Random(1)
     for _ in range(2):
         with start(*words, "done", cwd=tmp_path) as process:
@@ -259,10 +266,9 @@ def test_the_real_command_killed_with_its_decoders_ends_as_if_undisturbed(
             for number in [process.pid, *children(process.pid)]:
                 os.kill(number, signal.SIGKILL)
         assert process.returncode == -signal.SIGKILL
-    code, _, err = abpn(*words, "done", cwd=tmp_path)
-    assert code == 0, err
+    undisturbed("done")
     assert tree(tmp_path / "done") == tree(tmp_path / "whole")
-    assert "0 done, 5 skipped" in abpn(*words, "done", cwd=tmp_path)[2]
+    assert "0 done, 5 skipped" in undisturbed("done")
 
 
 def test_a_dry_run_tells_the_same_decisions_and_writes_nothing(tmp_path, sources, weights):
