@@ -2,8 +2,9 @@
 
 `make soak` has `abpn retouch` do 500 photos, small ones and, one in fifty, one of 24 megapixels.
 What the command and its decoding processes hold is read from /proc twenty times a second: memory
-(proportional set size, shared pages counted once), file descriptors, threads. After the first fifty
-photos none of it may grow; memory has 5 % for noise. Exit code 1 where it does.
+(what they share counted once; libraries, which other programs share as well, not at all), file
+descriptors, threads. After the first fifty photos none of it may grow; memory has 5 % for noise.
+Exit code 1 where it does.
 
 The photos are those of examples/shoot, scaled and mirrored, in each of the three formats.
 """
@@ -83,7 +84,8 @@ def held_by(process: int) -> Held:
         descriptors = len(list((place / "fd").iterdir()))
     except OSError:  # it has ended
         return Held(0, 0, 0)
-    return Held(number(rollup, "Pss:") << 10, descriptors, number(status, "Threads:"))
+    kilobytes = number(rollup, "Pss_Anon:") + number(rollup, "Pss_Shmem:")
+    return Held(kilobytes << 10, descriptors, number(status, "Threads:"))
 
 
 def number(text: str, label: str) -> int:
