@@ -13,9 +13,11 @@ from abpn_cli.codecs import decode
 from abpn_cli.errors import UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
 from abpn_cli.training import data, session
+from abpn_cli.training.cloth_pairs import ClothPairs, Recipe
 from abpn_cli.training.data import read_list
 from abpn_cli.training.gallery import Gallery
 from abpn_cli.training.losses import LossWeights
+from abpn_cli.training.made_pairs import Labels, Scene
 from abpn_cli.training.pairs import (
     Shape,
     draw_corner,
@@ -24,7 +26,6 @@ from abpn_cli.training.pairs import (
 )
 from abpn_cli.training.session import PRESETS
 from abpn_cli.training.synthesis import ridged_noise
-from abpn_cli.training.synthesised import Labels, Recipe, SynthesisedPairs
 from abpn_cli.training.train import Settings, Trainer, learning_rate
 from abpn_cli.training.validate import gate_of, score
 
@@ -37,7 +38,7 @@ QUIET = LossWeights(mse=100, perceptual=0, adversarial=0)
 def source(photos):
     cloth = [photos / f"c{i}.png" for i in range(3)]
     labels = Labels(photos / "masks.npz", photos)
-    return SynthesisedPairs(cloth, [photos / "c3.png"], labels, [ridged_noise], Recipe(), 2, 7)
+    return ClothPairs(cloth, [photos / "c3.png"], labels, [ridged_noise], Recipe(), 2, 7)
 
 
 def trainer(source, **changes):
@@ -82,7 +83,7 @@ def test_a_crop_lies_where_its_corner_says(source):
 
 def test_a_photo_with_nothing_to_do_makes_an_identical_pair(photos):
     recipe = Recipe(nothing=1)
-    made = SynthesisedPairs(
+    made = ClothPairs(
         [photos / "c0.png"], [photos / "c3.png"], Labels(None, photos), [ridged_noise], recipe, 2, 0
     )
     batch = made.batch(0)
@@ -92,16 +93,16 @@ def test_a_photo_with_nothing_to_do_makes_an_identical_pair(photos):
 
 def test_creases_are_painted_only_where_the_target_is_smooth(photos):
     calm, rough = np.full((200, 260, 3), 120, np.uint8), cloth_photo(5)
-    made = SynthesisedPairs([], [], Labels(None, photos), [ridged_noise], Recipe(on_smooth=1), 1, 0)
+    made = ClothPairs([], [], Labels(None, photos), [ridged_noise], Recipe(on_smooth=1), 1, 0)
     cloth = np.ones((200, 260), np.float32)
     rng = np.random.default_rng(0)
-    edits = made.edits(calm.astype(np.float32) / 255, cloth, "painted", rng)
+    edits = made.edits(Scene(calm.astype(np.float32) / 255, cloth), "painted", rng)
     assert edits.fit
     assert np.abs(edits.before - 1).max() > 0.01
     assert np.abs(edits.after - 1).max() < 1e-4
     rough = np.repeat(np.clip(rough[..., :1] * 1.0, 0, 255) / 255, 3, 2).astype(np.float32)
     rough[::8] = 0.1  # strong stripes stay, whatever is smoothed
-    edits = made.edits(rough, cloth, "painted", rng)
+    edits = made.edits(Scene(rough, cloth), "painted", rng)
     assert not edits.fit
     assert np.array_equal(edits.before, np.ones_like(edits.before))
 
@@ -109,7 +110,7 @@ def test_creases_are_painted_only_where_the_target_is_smooth(photos):
 def test_a_print_is_no_part_of_the_edit(photos):
     recipe = Recipe(nothing=0, smooth=1, prints=1)
     plain, printed = (
-        SynthesisedPairs([photos / "c0.png"], [], Labels(None, photos), [ridged_noise], made, 1, 0)
+        ClothPairs([photos / "c0.png"], [], Labels(None, photos), [ridged_noise], made, 1, 0)
         for made in (replace(recipe, prints=0), recipe)
     )
     batch = printed.batch(0)
@@ -271,7 +272,7 @@ def test_validation_runs_where_the_network_is(source):
 
 def test_a_checkpoint_of_other_photos_is_refused(source, photos, tmp_path):
     trainer(source, steps=1).run(silent, lambda _: {}, tmp_path / "x.safetensors")
-    fewer = SynthesisedPairs(
+    fewer = ClothPairs(
         source.cloth[:2], source.nothing, source.labels, source.creases, source.recipe, 2, 7
     )
     with pytest.raises(UsageError, match="was made from other photos"):

@@ -35,9 +35,9 @@ def evaluate(
     ] = None,
     json: options.JsonFile = None,
 ) -> None:
-    """Judge weights: on before and after photos (--pairs), or on painted creases (--photos).
+    """Judge weights: on before and after photos (--pairs), or on painted faults (--photos).
 
-    The painted creases come from a generator that training does not use; they are the figures of
+    The painted faults come from a generator that training does not use; they are the figures of
     the weights' card. A row for the untouched photo always stands beside.
     """
     from ..weights import find
@@ -54,7 +54,7 @@ def evaluate(
             write_stdout(_pair_table(rows))
         return
     assert photos is not None
-    scores = _judge_painted(file, photos, masks, (list_, nothing), batches, device)
+    scores = _judge_painted(file, task, photos, masks, (list_, nothing), batches, device)
     if json is not None:
         write_json(json, _finite(scores._asdict()))
     if json != options.STDOUT:
@@ -87,6 +87,7 @@ def _judge_pairs(
 
 def _judge_painted(
     file: Path,
+    task: str,
     photos: Path,
     masks: Path | None,
     lists: tuple[Path | None, Path | None],
@@ -94,7 +95,7 @@ def _judge_painted(
     device: str,
 ) -> Scores:
     from ..engine import choose_device
-    from ..training.data import PhotoSet, check_masks, photos_under, read_list
+    from ..training.data import FACE, PhotoSet, check_masks, photos_under, read_list, with_skin
     from ..training.session import judge_held_out
 
     options.check_folder("--photos", photos)
@@ -106,7 +107,12 @@ def _judge_painted(
     nothing = read_list(photos, nothing_list) if nothing_list else []
     if not cloth:
         raise NoPhotoError(f"No photo under {photos}. Check --photos.")
-    return judge_held_out(file, PhotoSet(photos, cloth, nothing, masks), count, where)
+    held_out = PhotoSet(photos, cloth, nothing, masks, task)
+    if task == FACE:
+        held_out, problems = with_skin(held_out)
+        for problem in problems:
+            typer.echo(f"left out: {problem}", err=True)
+    return judge_held_out(file, held_out, count, where)
 
 
 def _finite(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -139,7 +139,7 @@ def train(
     where = device_of(device)
     tell = teller()
     data = data_of(
-        pairs, photos, masks, (list_, nothing, held_out), levels_of(config), batch, seed, tell
+        pairs, photos, masks, (list_, nothing, held_out), task, levels_of(config), batch, seed, tell
     )
     backbone = perceptual_of(vgg16, perceptual_weight, tell)
     settings = Settings(
@@ -214,6 +214,7 @@ def data_of(
     photos: Path | None,
     masks: Path | None,
     lists: tuple[Path | None, Path | None, Path | None],
+    task: str,
     levels: tuple[int, ...],
     batch: int,
     seed: int,
@@ -238,7 +239,7 @@ def data_of(
         return studio_data(matched, levels, batch, seed)
     assert photos is not None
     options.check_folder("--photos", photos)
-    train, held_out = photo_sets(photos, masks, lists, tell)
+    train, held_out = photo_sets(photos, masks, lists, task, tell)
     return photo_data(train, held_out, levels, batch, seed)
 
 
@@ -246,22 +247,25 @@ def photo_sets(
     photos: Path,
     masks: Path | None,
     lists: tuple[Path | None, Path | None, Path | None],
+    task: str,
     tell: Callable[[str], None],
 ) -> tuple[PhotoSet, PhotoSet]:
     """Photos to train on and photos held out; without lists, a tenth is held out by name.
 
-    Photos that cannot be read are told and left out.
+    Photos that cannot be read, and portraits whose skin is not known, are told and left out.
 
     Raises:
         UsageError: a list or the masks cannot be used.
     """
     from ..training.data import (
+        FACE,
         PhotoSet,
         check_masks,
         photos_under,
         read_list,
         readable,
         split_by_name,
+        with_skin,
     )
 
     cloth_list, nothing_list, held_out_list = lists
@@ -277,7 +281,13 @@ def photo_sets(
         parts.append(good)
         for problem in problems:
             tell(f"left out: {problem}")
-    return PhotoSet(photos, parts[0], parts[1], masks), PhotoSet(photos, parts[2], [], masks)
+    sets = [PhotoSet(photos, parts[at], parts[1], masks, task) for at in (0, 2)]
+    if task == FACE:
+        for at, photo_set in enumerate(sets):
+            sets[at], problems = with_skin(photo_set)
+            for problem in problems:
+                tell(f"left out: {problem}")
+    return sets[0], sets[1]
 
 
 def perceptual_of(

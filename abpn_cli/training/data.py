@@ -6,7 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,6 +15,10 @@ from numpy.lib.npyio import NpzFile
 
 from ..codecs import decode
 from ..errors import NoPhotoError, PhotoError, UsageError, shown
+from .blemishes import blemished, blotched
+from .cloth_pairs import ClothPairs, Recipe, wrinkle_bank
+from .face_pairs import SKIN, FacePairs, FaceRecipe
+from .made_pairs import Labels, MadePairs
 from .pairs import (
     VALIDATION_SHARE,
     Batch,
@@ -28,7 +32,6 @@ from .pairs import (
     stack,
 )
 from .synthesis import Transplant, ridged_noise, tension_folds
-from .synthesised import Labels, Recipe, SynthesisedPairs, wrinkle_bank
 
 VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
 PAINTED = Recipe(
@@ -44,6 +47,9 @@ PAINTED = Recipe(
     draws=20,
 )
 NOTHING = Recipe(nothing=1)
+BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1)
+FACELESS = FaceRecipe(nothing=1)
+FACE = "face"  # the task whose pairs are made of portraits
 DECODERS = 4  # photos decoded at once where only their faults are looked for
 
 
@@ -58,12 +64,16 @@ class Data(NamedTuple):
 
 @dataclass(frozen=True)
 class PhotoSet:
-    """Photos to make pairs from: files under `root`, some cloth, some with nothing to do."""
+    """Photos to make pairs from: files under `root`, some with the subject, some without.
+
+    subjects: photos of cloth, or portraits where the task is FACE; nothing: with nothing to do.
+    """
 
     root: Path
-    cloth: Sequence[Path]
+    subjects: Sequence[Path]
     nothing: Sequence[Path]
     masks: Path | None
+    task: str = "cloth"
 
     @property
     def labels(self) -> Labels:
@@ -145,14 +155,19 @@ def split_by_name(paths: Sequence[Path]) -> list[Path]:
     return ordered[: max(1, len(ordered) // VALIDATION_SHARE)]
 
 
-def held_out_batches(photos: PhotoSet, recipe: Recipe, count: int, seed: int) -> list[Batch]:
-    """Pairs to judge by, from a crease generator that training never sees; crops are whole photos.
+def held_out_pairs(photos: PhotoSet, nothing: bool = False) -> MadePairs:
+    """Pairs to judge by, from a generator that training never sees; or of idle photos alone."""
+    shared = (photos.subjects, photos.nothing, photos.labels)
+    if photos.task == FACE:
+        return FacePairs(*shared, [blotched], FACELESS if nothing else BLEMISHED, 4, 1)
+    return ClothPairs(*shared, [tension_folds], NOTHING if nothing else PAINTED, 4, 1)
+
+
+def held_out_batches(made: MadePairs, count: int, seed: int) -> list[Batch]:
+    """Cut batches to judge by: crops are whole photos.
 
     Half the batches have one halving, half two; four photos each.
     """
-    made = SynthesisedPairs(
-        photos.cloth, photos.nothing, photos.labels, [tension_folds], recipe, 4, seed
-    )
     batches = []
     for index in range(count):
         rng = np.random.default_rng((seed, index))
@@ -161,35 +176,64 @@ def held_out_batches(photos: PhotoSet, recipe: Recipe, count: int, seed: int) ->
     return batches
 
 
+def with_skin(photos: PhotoSet) -> tuple[PhotoSet, list[str]]:
+    """Leave out portraits without face skin in their label map; a line for each."""
+    good, problems = [], []
+    for path in photos.subjects:
+        skin = photos.labels(path, SKIN)
+        if skin is not None and skin.any():
+            good.append(path)
+        else:
+            problems.append(f"{shown(path)}: no label map with face skin")
+    return replace(photos, subjects=good), problems
+
+
 def photo_data(
     train: PhotoSet, held_out: PhotoSet, levels: Sequence[int], batch: int, seed: int
 ) -> Data:
     """Data made on the fly from photos.
 
     Raises:
-        NoPhotoError: no photo of cloth, to train on or held out.
+        NoPhotoError: no photo of the subject, to train on or held out.
     """
-    if not train.cloth:
-        raise NoPhotoError("No photo to train on. Check --photos and --list.")
-    if not held_out.cloth:
-        raise NoPhotoError("No photo to validate on. Check --held-out.")
+    if not train.subjects:
+        raise NoPhotoError("No photo to train on. Check --photos, --list and --masks.")
+    if not held_out.subjects:
+        raise NoPhotoError("No photo to validate on. Check --held-out and --masks.")
+    source, made_by = _source(train, levels, batch, seed)
+    about = {
+        "photos": len(train.subjects),
+        "photos with nothing to do": len(train.nothing),
+        "held out": len(held_out.subjects),
+        **made_by,
+    }
+    judged = held_out_pairs(held_out)
+    return Data(source, lambda: held_out_batches(judged, 6, 1), len(train.subjects), about)
+
+
+def _source(
+    photos: PhotoSet, levels: Sequence[int], batch: int, seed: int
+) -> tuple[Source, dict[str, Any]]:
+    """Pairs to train on, and how they are made."""
+    if photos.task == FACE:
+        looks = FaceRecipe()
+        faces = FacePairs(
+            photos.subjects, photos.nothing, photos.labels, [blemished], looks, batch, seed, levels
+        )
+        return faces, {"blemishes": [blemished.__name__], "recipe": asdict(looks)}
     creases: list[Any] = [ridged_noise]
-    bank = wrinkle_bank(train.cloth, train.labels)
+    bank = wrinkle_bank(photos.subjects, photos.labels)
     if bank.patches:
         creases.append(Transplant(bank))
     recipe = Recipe()
-    source = SynthesisedPairs(
-        train.cloth, train.nothing, train.labels, creases, recipe, batch, seed, levels
+    cloth = ClothPairs(
+        photos.subjects, photos.nothing, photos.labels, creases, recipe, batch, seed, levels
     )
-    about = {
-        "photos": len(train.cloth),
-        "photos with nothing to do": len(train.nothing),
-        "held out": len(held_out.cloth),
+    return cloth, {
         "creases": [getattr(c, "__name__", type(c).__name__) for c in creases],
         "wrinkle patches": len(bank.patches),
         "recipe": asdict(recipe),
-    }  # fmt: skip
-    return Data(source, lambda: held_out_batches(held_out, PAINTED, 6, 1), len(train.cloth), about)
+    }
 
 
 def studio_data(matched: Matched, levels: Sequence[int], batch: int, seed: int) -> Data:

@@ -14,7 +14,7 @@ from torch import distributed as dist
 from ..errors import UsageError, WeightsError, shown
 from ..nets.abpn import Abpn, AbpnConfig
 from ..weights import load, read_tensors, save, write_card
-from .data import NOTHING, PAINTED, Data, PhotoSet, held_out_batches
+from .data import Data, PhotoSet, held_out_batches, held_out_pairs
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
 
@@ -39,7 +39,7 @@ def levels_of(config: AbpnConfig) -> tuple[int, ...]:
 
 
 def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.device) -> Scores:
-    """Score weights on `count` batches of painted creases and, where there are, idle photos.
+    """Score weights on `count` batches of painted faults and, where there are, idle photos.
 
     Raises:
         WeightsError: missing, damaged or of another network.
@@ -47,10 +47,10 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
     net = load(file, device).net
     if not isinstance(net, Abpn):
         raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
-    painted = score(net, held_out_batches(photos, PAINTED, count, seed=1))
+    painted = score(net, held_out_batches(held_out_pairs(photos), count, seed=1))
     if not photos.nothing:
         return painted
-    idle = score(net, held_out_batches(photos, NOTHING, max(1, count // 2), seed=2))
+    idle = score(net, held_out_batches(held_out_pairs(photos, nothing=True), max(1, count // 2), 2))
     return painted._replace(harm=idle.harm, harm_gated=idle.gated)
 
 

@@ -2,31 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
 import cv2
 import numpy as np
 from numpy.random import Generator
-from numpy.typing import NDArray
 
 from . import synthesis
 from .gallery import resize
-from .pairs import (
-    Batch,
-    Sample,
-    Shape,
-    digest_of,
-    draw_corner,
-    draw_window,
-    mirrored,
-    pick_shape,
-    read,
-    stack,
-)
+from .made_pairs import Edits, Labels, MadePairs, Scene
+from .pairs import Sample, Shape, digest_of, read
 from .synthesis import Bank, Floats, as_floats
 
 CLOTH = 3  # the label of cloth in a label map
@@ -34,56 +22,6 @@ MOSTLY = 0.6  # share of the cloth that must be smooth for creases to be painted
 
 Kind = Literal["smooth", "real", "painted"]
 Crease = Callable[[tuple[int, int], Generator], Floats]
-
-
-class Look(NamedTuple):
-    """Exposure and colour of a pair: what must not matter, drawn once, put on both photos."""
-
-    gamma: float
-    gain: NDArray[np.float32]
-    grey: bool
-    grain: float
-
-    @staticmethod
-    def draw(rng: Generator) -> Look:
-        """Draw exposure, white balance, now and then monochrome, grain."""
-        gain = rng.uniform(0.7, 1.1) * rng.uniform(0.94, 1.06, 3)
-        grain = rng.uniform(0.002, 0.02) if rng.random() < 0.6 else 0.0
-        return Look(
-            rng.uniform(0.75, 1.35), gain.astype(np.float32), bool(rng.random() < 0.1), grain
-        )
-
-    def put_on(self, image: Floats) -> Floats:
-        """Exposure and colour on (H, W, 3) in [0, 1]."""
-        out = np.clip(image, 0, 1) ** np.float32(self.gamma) * self.gain
-        if self.grey:
-            out = np.repeat(synthesis.luminance(out)[..., None], 3, 2)
-        return as_floats(np.clip(out, 0, 1))
-
-    def grained(self, image: Floats, rng: Generator) -> Floats:
-        """Grain on (H, W, 3) in [0, 1]; last, lest it be taken for the cloth's texture."""
-        if not self.grain:
-            return image
-        noise = np.float32(self.grain) * rng.standard_normal(image.shape, np.float32)
-        return as_floats(np.clip(image + noise, 0, 1))
-
-
-class Edits(NamedTuple):
-    """Ratio fields of a pair at working size: original = photo·before, retouched = photo·after.
-
-    fit: whether the photo served for the kind of pair that was asked for.
-    """
-
-    before: Floats
-    after: Floats
-    fit: bool = True
-
-
-class Scene(NamedTuple):
-    """A photo (H, W, 3) and its cloth (H, W), None where there is none; floats in [0, 1]."""
-
-    image: Floats
-    cloth: Floats | None
 
 
 @dataclass(frozen=True)
@@ -122,29 +60,7 @@ class Recipe:
         return "real" if drawn < self.smooth + self.real else "painted"
 
 
-@lru_cache(maxsize=4)
-def _label_maps(file: Path) -> Mapping[str, NDArray[np.uint8]]:
-    maps: Mapping[str, NDArray[np.uint8]] = np.load(file)  # opened once in each process
-    return maps
-
-
-@dataclass(frozen=True)
-class Labels:
-    """Label maps by a photo's path under `root`, from an `.npz` of uint8 maps; none without it."""
-
-    file: Path | None
-    root: Path
-
-    def __call__(self, path: Path, label: int) -> Floats | None:
-        """Where a label is: (h, w) float32 of {0, 1} at the map's size, None without a map."""
-        if self.file is None:
-            return None
-        key = path.relative_to(self.root).as_posix()
-        maps = _label_maps(self.file)
-        return (maps[key] == label).astype(np.float32) if key in maps else None
-
-
-class SynthesisedPairs:
+class ClothPairs(MadePairs):
     """Pairs made on the fly from photos of cloth and photos with nothing to retouch.
 
     cloth, nothing: photos; labels: where their cloth is; creases: generators to paint with.
@@ -161,14 +77,11 @@ class SynthesisedPairs:
         seed: int,
         levels: Sequence[int] = (1, 2, 3),
     ) -> None:
+        super().__init__(labels, batch_size, seed, levels)
         self.cloth = list(cloth)
         self.nothing = list(nothing)
-        self.labels = labels
         self.creases = list(creases)
         self.recipe = recipe
-        self.batch_size = batch_size
-        self.seed = seed
-        self.levels = tuple(levels)
 
     @property
     def identity(self) -> str:
@@ -177,21 +90,15 @@ class SynthesisedPairs:
         makers = [getattr(crease, "__name__", type(crease).__name__) for crease in self.creases]
         return digest_of(names, makers, self.recipe, self.levels, self.batch_size, self.seed)
 
-    def batch(self, step: int) -> Batch:
-        """Return the batch of `step`: one shape, `batch_size` photos."""
-        rng = np.random.default_rng((self.seed, step))
-        shape = pick_shape(rng, self.levels)
-        return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
-
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a photo and make one pair of it."""
         if self.nothing and rng.random() < self.recipe.nothing:
             path = self.nothing[int(rng.integers(len(self.nothing)))]
             image = without_cloth(read(path), self.labels(path, CLOTH))
-            return self._cut(Scene(image, None), "smooth", shape, rng)[0]
+            return self.cut(Scene(image, None), "smooth", shape, rng)[0]
         kind = self.recipe.kind(rng)
         for _ in range(self.recipe.draws):
-            sample, fit = self._cut(self._scene(rng), kind, shape, rng)
+            sample, fit = self.cut(self._scene(rng), kind, shape, rng)
             if fit:
                 break
         return sample
@@ -221,57 +128,25 @@ class SynthesisedPairs:
             return resize(read(self.nothing[int(rng.integers(len(self.nothing)))]), size)
         return None
 
-    def _cut(self, scene: Scene, kind: Kind, shape: Shape, rng: Generator) -> tuple[Sample, bool]:
-        """Cut a window out of a scene and make a pair of it; say whether it is of that kind."""
-        image, cloth = scene
-        height, width = shape.thumbnail
-        working = (2 * height, 2 * width)
-        window = draw_window(image, cloth, shape.thumbnail, rng)
-        look = Look.draw(rng)
-        whole = look.put_on(window.cut(image, working))
-        mask = None if cloth is None else as_floats(np.clip(window.cut(cloth, working), 0, 1))
-        edits = self.edits(whole, mask, kind, rng)
-        edited = np.abs(edits.before - edits.after)[::2, ::2] > 0.01
-        corner = draw_corner(edited, shape, rng)
-        decor = self._decor(mask, working, rng)
-        inner = window.part(
-            corner[0] / height, corner[1] / width, shape.crop / height, shape.crop / width
-        )
-        side = shape.crop << shape.levels
-        rows = slice(2 * corner[0], 2 * (corner[0] + shape.crop))
-        columns = slice(2 * corner[1], 2 * (corner[1] + shape.crop))
-        crop = look.put_on(inner.cut(image, (side, side)))
-        crop = look.grained(crop * resize(decor[rows, columns], (side, side)), rng)
-        fields = (edits.before, edits.after)
-        before, after = (resize(field[rows, columns], (side, side)) for field in fields)
-        whole = look.grained(whole * decor, rng)
-        sample = Sample(
-            cv2.pyrDown(np.clip(whole * edits.before[..., None], 0, 1)).astype(np.float32),
-            cv2.pyrDown(np.clip(whole * edits.after[..., None], 0, 1)).astype(np.float32),
-            np.clip(crop * before[..., None], 0, 1),
-            np.clip(crop * after[..., None], 0, 1),
-            corner,
-        )
-        return mirrored(sample, shape) if rng.random() < 0.5 else sample, edits.fit
-
-    def _decor(self, cloth: Floats | None, size: tuple[int, int], rng: Generator) -> Floats:
-        """Draw a print for the cloth, laid on after its wrinkles were judged: (H, W, 3) ratios."""
-        if cloth is None or rng.random() >= self.recipe.prints:
+    def decor(self, mask: Floats | None, size: tuple[int, int], rng: Generator) -> Floats:
+        """Draw a print for the cloth: (H, W, 3) ratios."""
+        if mask is None or rng.random() >= self.recipe.prints:
             return np.ones((*size, 3), np.float32)
         print_ = synthesis.tonal_print(size, rng)
-        return as_floats(1 + (print_ - 1) * cloth[..., None])
+        return as_floats(1 + (print_ - 1) * mask[..., None])
 
-    def edits(self, image: Floats, cloth: Floats | None, kind: Kind, rng: Generator) -> Edits:
+    def edits(self, scene: Scene, kind: str, rng: Generator) -> Edits:
         """Settle what is wrong with a photo and what a retoucher would make of it.
 
         Creases are painted only where the target is smooth: beside real wrinkles that stay,
         painted ones could be told by nothing but their style. A photo that is not gives its real
         wrinkles, smoothed.
         """
+        image, mask, _ = scene
         same = np.ones(image.shape[:2], np.float32)
-        if cloth is None or cloth.max() < 0.5:
+        if mask is None or mask.max() < 0.5:
             return Edits(same, same, kind != "painted")
-        core = synthesis.inner_cloth(cloth, synthesis.scale_of(image))
+        core = synthesis.inner_cloth(mask, synthesis.scale_of(image))
         strength = rng.uniform(*self.recipe.strength)
         after, left = synthesis.smoothed(image, core, strength, rng.uniform(*self.recipe.coarse))
         if kind == "smooth":

@@ -1,0 +1,173 @@
+"""Pairs made on the fly from portraits: real blemishes healed, others painted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from . import blemishes, synthesis
+from .made_pairs import Edits, Labels, MadePairs, Scene
+from .pairs import Sample, Shape, Window, digest_of, read
+from .synthesis import Floats, as_floats
+
+SKIN = 2  # the label of face skin in a label map
+NOISE = 1 / 255  # keeps ratios tame in the dark
+TILT = 35.0  # degrees, at most, by which a portrait is turned
+
+Kind = Literal["clean", "real", "painted"]
+Blemish = Callable[[tuple[int, int], Floats, Generator], Floats]
+
+
+@dataclass(frozen=True)
+class FaceRecipe:
+    """Shares of the kinds of pairs; what is left are painted blemishes.
+
+    nothing: pairs from photos without a face; clean: faces healed in both photos; real: real
+    blemishes, healed; on_healed: share of painted ones laid on healed skin, the rest on it as it
+    is; freckles: share of faces given freckles that stay; tilted: share of portraits turned.
+    around: range of the window's lesser side by the face's greater.
+    """
+
+    nothing: float = 0.08
+    clean: float = 0.12
+    real: float = 0.25
+    on_healed: float = 0.5
+    freckles: float = 0.15
+    tilted: float = 0.3
+    around: tuple[float, float] = (1.05, 1.9)
+
+    def kind(self, rng: Generator) -> Kind:
+        """Draw what a pair of a face is made to be."""
+        drawn = rng.random()
+        if drawn < self.clean:
+            return "clean"
+        return "real" if drawn < self.clean + self.real else "painted"
+
+
+class FacePairs(MadePairs):
+    """Pairs made on the fly from portraits and photos without a face.
+
+    faces: portraits with a label map each; nothing: photos; painters: generators of blemishes.
+    """
+
+    def __init__(
+        self,
+        faces: Sequence[Path],
+        nothing: Sequence[Path],
+        labels: Labels,
+        painters: Sequence[Blemish],
+        recipe: FaceRecipe,
+        batch_size: int,
+        seed: int,
+        levels: Sequence[int] = (1, 2, 3),
+    ) -> None:
+        super().__init__(labels, batch_size, seed, levels)
+        self.faces = list(faces)
+        self.nothing = list(nothing)
+        self.painters = list(painters)
+        self.recipe = recipe
+        self._healed: dict[Path, NDArray[np.uint8]] = {}
+
+    @property
+    def identity(self) -> str:
+        """Digest of the photos, the recipe and how samples are cut."""
+        names = [path.name for path in (*self.faces, *self.nothing)]
+        makers = [painter.__name__ for painter in self.painters]
+        return digest_of(names, makers, self.recipe, self.levels, self.batch_size, self.seed)
+
+    def sample(self, shape: Shape, rng: Generator) -> Sample:
+        """Draw a photo and make one pair of it."""
+        if self.nothing and rng.random() < self.recipe.nothing:
+            image = read(self.nothing[int(rng.integers(len(self.nothing)))])
+            return self.cut(Scene(image, None), "clean", shape, rng)[0]
+        scene = self._portrait(self.faces[int(rng.integers(len(self.faces)))])
+        if rng.random() < self.recipe.tilted:
+            scene = turned(scene, rng.uniform(-TILT, TILT))
+        return self.cut(scene, self.recipe.kind(rng), shape, rng)[0]
+
+    def _portrait(self, path: Path) -> Scene:
+        """A portrait, its skin and what is left when it is healed, which is worked out once."""
+        image, skin = read(path), self.labels(path, SKIN)
+        assert skin is not None, path  # such are left out before a run starts
+        skin = as_floats(cv2.resize(skin, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
+        if path not in self._healed:
+            self._healed[path] = healed_pixels(image, skin)
+        return Scene(image, skin, self._healed[path].astype(np.float32) / np.float32(255))
+
+    def window(self, scene: Scene, shape: Shape, rng: Generator) -> Window:
+        """Draw a window around the face, as the program crops it, more or less."""
+        image, skin, _ = scene
+        if skin is None or not (skin > 0.5).any():
+            return super().window(scene, shape, rng)
+        rows, columns = (np.nonzero((skin > 0.5).any(axis))[0] for axis in (1, 0))
+        face = max(float(np.ptp(rows)), float(np.ptp(columns)), 8.0)
+        height, width = shape.thumbnail
+        fit = face * rng.uniform(*self.recipe.around) / min(height, width)
+        fit = min(fit, image.shape[0] / height, image.shape[1] / width)
+        tall, wide = height * fit, width * fit
+        centre = np.array([rows.mean(), columns.mean()]) + rng.normal(0, 0.08, 2) * face
+        top = float(np.clip(centre[0] - tall / 2, 0, image.shape[0] - tall))
+        left = float(np.clip(centre[1] - wide / 2, 0, image.shape[1] - wide))
+        return Window(top, left, tall, wide)
+
+    def decor(self, mask: Floats | None, size: tuple[int, int], rng: Generator) -> Floats:
+        """Draw freckles, which stay: (H, W, 3) ratios."""
+        if mask is None or rng.random() >= self.recipe.freckles:
+            return np.ones((*size, 3), np.float32)
+        return blemishes.freckled(size, mask, rng)
+
+    def edits(self, scene: Scene, kind: str, rng: Generator) -> Edits:
+        """Settle what is wrong with a face: what it has, what is painted on it, or nothing."""
+        image, mask, healed = scene
+        same = np.ones_like(image)
+        if mask is None or healed is None or mask.max() < 0.5:
+            return Edits(same, same)
+        after = as_floats((healed + NOISE) / (image + NOISE))
+        if kind == "clean":
+            return Edits(after, after)
+        if kind == "real":
+            return Edits(same, after)
+        paint = self.painters[int(rng.integers(len(self.painters)))]
+        skin = blemishes.inner_skin(mask, synthesis.scale_of(image))
+        painted = paint((image.shape[0], image.shape[1]), skin, rng)
+        below = after if rng.random() < self.recipe.on_healed else same
+        return Edits(as_floats(below * painted), after)
+
+
+def healed_pixels(image: Floats, skin: Floats) -> NDArray[np.uint8]:
+    """Heal a portrait in the scale of its face: (H, W, 3) in [0, 1] to the same as uint8."""
+    healed: NDArray[np.uint8] = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
+    rows, columns = (np.nonzero((skin > 0.5).any(axis))[0] for axis in (1, 0))
+    if not len(rows):
+        return healed
+    middle, half = (rows.mean(), columns.mean()), 0.75 * max(np.ptp(rows), np.ptp(columns))
+    place = tuple(slice(max(0, int(m - half)), int(m + half) + 1) for m in middle)
+    face = image[place]
+    inner = blemishes.inner_skin(skin[place], synthesis.scale_of(face))
+    ratio = blemishes.healed(face, inner)
+    healed[place] = np.clip(face * ratio * 255 + 0.5, 0, 255).astype(np.uint8)
+    return healed
+
+
+def turned(scene: Scene, degrees: float) -> Scene:
+    """Turn a scene about its middle; what comes in from outside mirrors it and is no skin."""
+    image, mask, healed = scene
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D((width / 2, height / 2), degrees, 1)
+
+    def turn(array: Floats | None, border: int) -> Floats | None:
+        if array is None:
+            return None
+        return as_floats(cv2.warpAffine(array, matrix, (width, height), borderMode=border))
+
+    whole = turn(image, cv2.BORDER_REFLECT_101)
+    assert whole is not None
+    parts = turn(mask, cv2.BORDER_CONSTANT), turn(healed, cv2.BORDER_REFLECT_101)
+    return Scene(whole, *parts)
