@@ -24,7 +24,9 @@ COLOURED = (
     0.12,
     0.3,
 )  # share of the curvature that red light lacks: shadows are grey, pigment is not
-CROWDED = (0.22, 0.4)  # share of skin that spots cover: more is stubble or freckles, which stay
+SHAPED = (0.05, 0.12)  # rise of log light over 6 px: steeper are a nose's wings, lids, folds
+ROUGH = (1.5, 2.2)  # fine contrast by the face's median: above is beard, which stays
+CROWDED = (0.12, 0.25)  # share of skin that spots cover: more is stubble or freckles, which stay
 RED, GREEN = 0, 1  # red light passes pigment best; in green both pigments show
 
 
@@ -44,6 +46,15 @@ def curvatures(field: Floats, sigma: float) -> tuple[Floats, Floats]:
     )
     mean, half = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
     return as_floats((mean - half) * sigma**2), as_floats((mean + half) * sigma**2)
+
+
+def roughness(log_light: Floats, skin: Floats, scale: float) -> Floats:
+    """Fine contrast around each pixel by the median of the skin's: (H, W), about 1."""
+    fine = as_floats((blur(log_light, 0.7 * scale) - blur(log_light, 2.2 * scale)) * skin)
+    strength = cv2.sqrt(masked_blur(fine * fine, skin, 10 * scale))
+    inside = strength[skin > 0.5]
+    usual = float(np.median(inside)) if inside.size else 0.0
+    return as_floats(strength / max(usual, 1e-3))
 
 
 def spots_in(image: Floats, skin: Floats) -> Floats:
@@ -68,7 +79,13 @@ def spots_in(image: Floats, skin: Floats) -> Floats:
         disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (reach, reach))
         found = np.maximum(found, blur(as_floats(cv2.dilate(spot, disc)), 0.5 * width))
     drop = as_floats(masked_blur(log_light, plain, 14 * scale) - blur(log_light, 1.5 * scale))
-    crowded = masked_blur(as_floats(found > 0.3), plain, 30 * scale)
+    form = blur(log_light, 6 * scale)
+    rise = np.hypot(*(cv2.Sobel(form, cv2.CV_32F, *way, ksize=3) for way in ((1, 0), (0, 1)))) / 8
+    around = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * round(6 * scale) + 1,) * 2)
+    steep = as_floats(cv2.dilate(as_floats(rise * 6 * scale), around))
+    found = found * (1 - smoothstep(*SHAPED, steep))
+    found = found * (1 - smoothstep(*ROUGH, roughness(log_light, plain, scale)))
+    crowded = masked_blur(as_floats(found > 0.3), plain, 40 * scale)
     found = found * (1 - smoothstep(*DEEPEST, drop)) * (1 - smoothstep(*CROWDED, crowded))
     return as_floats(np.clip(found * skin, 0, 1))
 
