@@ -12,10 +12,9 @@ import cv2
 import numpy as np
 from numpy.random import Generator
 
+from ..skin import BLOOD, MELANIN, bends
 from .synthesis import DARK, Floats, as_floats, blur, masked_blur, scale_of, smoothstep
 
-MELANIN = np.array([0.45, 0.75, 1.0], np.float32)  # absorption in R, G, B, display-encoded
-BLOOD = np.array([0.12, 1.0, 0.8], np.float32)
 BLOB_SIGMAS = (2.2, 3.2, 4.6, 6.6)  # px: half the width of spots that are healed
 BLOB = (0.018, 0.05)  # curvature in log light, scale-free: below is skin, above a spot
 ROUND = (0.3, 0.5)  # the lesser curvature by the greater: below is a line, which stays
@@ -39,13 +38,8 @@ def inner_skin(skin: Floats, scale: float) -> Floats:
 
 def curvatures(field: Floats, sigma: float) -> tuple[Floats, Floats]:
     """Eigenvalues of the Hessian of a (H, W) field at a scale, times sigma²: (lesser, greater)."""
-    soft = blur(field, sigma)
-    xx, yy, xy = (
-        as_floats(cv2.Sobel(soft, cv2.CV_32F, *orders, ksize=3)) / 4
-        for orders in ((2, 0), (0, 2), (1, 1))
-    )
-    mean, half = (xx + yy) / 2, np.sqrt(((xx - yy) / 2) ** 2 + xy * xy)
-    return as_floats((mean - half) * sigma**2), as_floats((mean + half) * sigma**2)
+    lesser, greater = bends(blur(field, sigma))
+    return as_floats(lesser * sigma**2), as_floats(greater * sigma**2)
 
 
 def roughness(log_light: Floats, skin: Floats, scale: float) -> Floats:
@@ -112,8 +106,10 @@ def healed(image: Floats, skin: Floats) -> Floats:
 
 
 def blemished(size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
-    """Paint spots, clusters of them, sore patches and scars on the skin: (H, W, 3) ratio.
+    """Paint spots, clusters of them and scars on the skin: (H, W, 3) ratio.
 
+    No wide patches of redness: beside what a face has of its own (nose, cheeks, ears, lips), they
+    could be told by nothing, and a face would go pale.
     size: (H, W); skin: (H, W), as `inner_skin` returns it.
     """
     places = np.argwhere(skin > 0.5)
@@ -132,8 +128,6 @@ def blemished(size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
         for _ in range(int(rng.integers(4, 18))):
             place = as_floats(centre + rng.normal(0, spread, 2))
             _spot(density, place, min(_radius(rng), 6.0) * scale, rng)
-    for _ in range(int(rng.integers(0, 3))):
-        _sore(density, somewhere(), rng.uniform(10, 34) * scale, rng)
     for _ in range(int(rng.integers(0, 3))):
         _scar(density, somewhere(), scale, rng)
     return pigmented(density * skin[..., None])
@@ -180,29 +174,22 @@ def pigmented(density: Floats) -> Floats:
 
 
 def _radius(rng: Generator) -> float:
-    """Most spots are small: 1 to 20 px at 1024, even on a logarithmic scale."""
-    return float(np.exp(rng.uniform(np.log(1.2), np.log(20))))
+    """Most spots are small: 1.5 to 12 px at 1024, even on a logarithmic scale."""
+    return float(np.exp(rng.uniform(np.log(1.5), np.log(12))))
 
 
 def _spot(density: Floats, place: Floats, radius: float, rng: Generator) -> None:
-    """Add a spot, red or brown, some with a sore ring and a bright tip."""
-    depth = rng.uniform(0.05, 0.45) / (1 + radius / 25)
+    """Add a spot, red or brown, some with a red ring and a bright tip."""
+    depth = rng.uniform(0.08, 0.45)
     blood = rng.uniform(0, 1) ** 0.6  # more of them red than brown
     _lay(density[..., 0], place, radius, depth * (1 - blood), rng.uniform(0.5, 1), rng)
     _lay(density[..., 1], place, radius, depth * blood, rng.uniform(0.5, 1), rng)
-    if rng.random() < 0.4:
-        halo = radius * rng.uniform(1.6, 3.2)
-        _lay(density[..., 1], place, halo, rng.uniform(0.02, 0.12), 1.0, rng)
+    if rng.random() < 0.3:
+        halo = radius * rng.uniform(1.4, 2.2)
+        _lay(density[..., 1], place, halo, rng.uniform(0.02, 0.08), 1.0, rng)
     if rng.random() < 0.2:
         tip = as_floats(place + rng.normal(0, 0.3, 2) * radius)
         _lay(density[..., 1], tip, radius * 0.45, -rng.uniform(0.05, 0.3), 0.8, rng)
-
-
-def _sore(density: Floats, place: Floats, radius: float, rng: Generator) -> None:
-    for _ in range(int(rng.integers(2, 6))):
-        near = as_floats(place + rng.normal(0, 0.6, 2) * radius)
-        part = radius * rng.uniform(0.4, 1)
-        _lay(density[..., 1], near, part, rng.uniform(0.02, 0.1), 1.0, rng)
 
 
 def _scar(density: Floats, place: Floats, scale: float, rng: Generator) -> None:

@@ -36,7 +36,7 @@ class FaceRecipe:
     """
 
     nothing: float = 0.08
-    clean: float = 0.12
+    clean: float = 0.15
     real: float = 0.25
     on_healed: float = 0.5
     freckles: float = 0.15
