@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test fuzz soak lint check fix
+.PHONY: env demo test fuzz soak evaluate lint check fix
 
 env: $(STAMP)
 
@@ -33,6 +33,10 @@ fuzz: env
 # some minutes: 500 photos in one run, watched for anything that grows
 soak: env
 	$(BIN)/python benchmarks/soak.py
+
+# the quality tables of BENCHMARKS.md, into out/quality; takes the photos of ../shared/data
+evaluate: env
+	$(BIN)/python benchmarks/quality.py
 
 lint: env
 	$(BIN)/ruff format --check .

@@ -13,6 +13,12 @@ Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 FormatName = Literal["jpeg", "png", "tiff"]
 
 
+class Notice(str):
+    """A warning that is told even without `-v`: it is about what the user gave with the photo."""
+
+    __slots__ = ()
+
+
 @dataclass(frozen=True)
 class Metadata:
     r"""What a file says about its photo, as the bytes it holds; empty where it says nothing.
@@ -26,6 +32,7 @@ class Metadata:
     icc:         the ICC profile.
     comment:     a JPEG comment; more_comments: those behind it.
     chunks:      text and colour chunks of a PNG as (type, data), for another PNG.
+    segments:    application segments of a JPEG as (marker, payload), for another JPEG.
     orientation: EXIF orientation 1..8: how the stored pixels must be turned to stand upright.
     """
 
@@ -38,6 +45,7 @@ class Metadata:
     comment: bytes = b""
     more_comments: tuple[bytes, ...] = ()
     chunks: tuple[tuple[bytes, bytes], ...] = ()
+    segments: tuple[tuple[int, bytes], ...] = ()
     orientation: int = 1
 
 
@@ -116,6 +124,10 @@ class Edit:
     levels:           number of halvings l.
     device:           where the network ran ("cpu", "cuda:0").
     largest_layer:    max |B_0| after gate and strength.
+    damped_fraction:  share of the photo on which the edit was taken back along outlines, lest it
+                      leave ghosts of them.
+    faces:            how many were found; None where nobody looked.
+    moles_kept:       how many moles were kept from the network; None where nobody looked.
     """
 
     mask_fraction: float
@@ -123,6 +135,9 @@ class Edit:
     levels: int
     device: str
     largest_layer: float = 0.0
+    damped_fraction: float = 0.0
+    faces: int | None = None
+    moles_kept: int | None = None
 
 
 @dataclass(frozen=True)

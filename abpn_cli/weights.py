@@ -3,6 +3,8 @@
 The format is safetensors, never pickle. The file's own metadata holds a JSON header with the
 digest of its tensors; the card beside it (`NAME.json`) holds data, licence, metrics, command and
 the SHA-256 of the file.
+
+Finding a file takes no torch, which takes seconds to import: what needs it imports it.
 """
 
 from __future__ import annotations
@@ -12,17 +14,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-import torch
 from platformdirs import user_data_path
-from safetensors import SafetensorError, safe_open
-from safetensors.torch import save as to_safetensors
-from torch import Tensor, nn
 
 from .errors import WeightsError
 from .files import write_atomic
-from .nets import NETS
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 SUFFIX = ".safetensors"
 HEADER_KEY = "abpn"
@@ -158,6 +159,8 @@ def build(path: Path, header: Header) -> nn.Module:
     Raises:
         WeightsError: an unknown network or configuration.
     """
+    from .nets import NETS
+
     if header.net not in NETS:
         raise WeightsError(
             path, f"holds a '{header.net}' network; this abpn knows {', '.join(NETS)}",
@@ -185,6 +188,8 @@ def save(path: Path, net: nn.Module, header: Header, half: bool = False) -> str:
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor], header: Header) -> str:
     """Write named tensors with a header, atomically; return the file's SHA-256."""
+    from safetensors.torch import save as to_safetensors
+
     fields = asdict(header) | {"digest": digest(tensors)}
     data = to_safetensors(dict(tensors), {HEADER_KEY: json.dumps(fields, sort_keys=True)})
     write_atomic(path, lambda part: _fill(part, data))
@@ -204,6 +209,8 @@ def _fill(part: Path, data: bytes) -> None:
 
 def digest(tensors: Mapping[str, Tensor]) -> str:
     """SHA-256 over names, types, shapes and bytes of tensors, in name order."""
+    import torch
+
     total = hashlib.sha256()
     for name in sorted(tensors):
         tensor = tensors[name]
@@ -225,6 +232,8 @@ def read_tensors(path: Path) -> tuple[Header, dict[str, Tensor]]:
 
 
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
+    from safetensors import SafetensorError, safe_open
+
     try:
         with safe_open(path, "pt") as file:
             metadata = file.metadata() or {}

@@ -1,9 +1,17 @@
-"""Fixtures that several test files share: a small network, its file, an engine with it."""
+"""Fixtures that several test files share: a small network, its file, an engine, small shoots."""
 
+import shutil
+from contextlib import ExitStack, nullcontext
+
+import numpy as np
 import pytest
+import shoots
+import verifying
 from garments import write_garments
 from networks import save, untrained
 
+from abpn_cli import codecs
+from abpn_cli.batch.journal import JOURNAL_NAME
 from abpn_cli.engine import Retoucher
 
 
@@ -28,3 +36,50 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     write_garments(folder)
     return folder
+
+
+@pytest.fixture
+def shoot(tmp_path):
+    """A small shoot of sound photos: in/a.jpg, in/sub/b.png, in/sub/c.png (16 bits)."""
+    shoots.save(tmp_path / "in" / "a.jpg", shoots.picture())
+    shoots.save(tmp_path / "in" / "sub" / "b.png", shoots.picture())
+    shoots.save(tmp_path / "in" / "sub" / "c.png", shoots.picture(dtype=np.uint16))
+    (tmp_path / "in" / "notes.txt").write_text("not a photo")
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def shared_decoders():
+    """Decoding processes that all tests of a file share: starting them takes most of the time.
+
+    They have the folder they were started in, so paths must be absolute.
+    """
+    with ExitStack() as stack, pytest.MonkeyPatch.context() as patch:
+        real, started = codecs.DecodePool, {}
+
+        def shared(workers, options=codecs.DecodeOptions()):  # noqa: B008 (frozen)
+            if options not in started:
+                started[options] = stack.enter_context(real(1, options))
+            return nullcontext(started[options])
+
+        patch.setattr(codecs, "DecodePool", shared)
+        yield
+
+
+@pytest.fixture(scope="module")
+def delivery(shared_decoders, checkpoint, tmp_path_factory):
+    """A folder with `in`, retouched into `out` with masks, for `abpn verify`."""
+    root = tmp_path_factory.mktemp("delivery")
+    verifying.make_sources(root / "in")
+    assert verifying.retouch(root, checkpoint, "--save-mask") == 0
+    return root
+
+
+@pytest.fixture
+def studio(delivery, tmp_path):
+    """A copy of the delivery that a test may harm; the journal says where its sources are now."""
+    root = tmp_path / "studio"
+    shutil.copytree(delivery, root)
+    journal = root / "out" / JOURNAL_NAME
+    journal.write_text(journal.read_text().replace(str(delivery), str(root)))
+    return root

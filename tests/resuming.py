@@ -2,6 +2,9 @@
 
 Run as a script it answers on stdout: for each line of stdin, the root of a studio and a strength,
 the number of the process that does the shoot, and, when that has ended, how (as of `os.waitpid`).
+
+Beside it stand moments to kill a run at: each waits for its own, given the output folder and the
+number of the process, and not beyond the end of the run.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 import traceback
 from dataclasses import replace
 from pathlib import Path
@@ -46,7 +50,7 @@ def retouch_shoot(root: Path, strength: float) -> list[str]:
         reading = Reading(
             lambda job: {f"sidecar {read.name}": read for read, _ in job.sidecars},
             _is_whole,
-            lambda: made_with,
+            [made_with],
         )
         stages = Stages(
             cost=lambda job: 1,
@@ -101,6 +105,40 @@ class Nursery:
     def close(self) -> None:
         """End the script."""
         self._process.communicate()
+
+
+def after(seconds):
+    """Wait some seconds."""
+    return lambda out, process: time.sleep(seconds)
+
+
+def names_in(folder):
+    return {Path(place, name) for place, _, names in os.walk(folder) for name in names}
+
+
+def at_change(count):
+    """Wait until a file has come or gone so many times."""
+
+    def wait(out, process):
+        seen, changes = names_in(out), 0
+        while changes < count and Path(f"/proc/{process}/cmdline").exists():
+            now = names_in(out)
+            changes += now != seen
+            seen = now
+
+    return wait
+
+
+def in_mid_write(seconds):
+    """Wait for an unfinished file, and then some seconds."""
+
+    def wait(out, process):
+        while Path(f"/proc/{process}/cmdline").exists():
+            if any(path.suffix == codecs.TEMP_SUFFIX for path in names_in(out)):
+                time.sleep(seconds)
+                return
+
+    return wait
 
 
 def main() -> None:

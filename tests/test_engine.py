@@ -13,6 +13,7 @@ from torch.nn import functional as F
 
 from abpn_cli.engine import Retoucher
 from abpn_cli.engine.colour import colour_space
+from abpn_cli.engine.contours import damp_ghosts
 from abpn_cli.engine.finish import first_layer, retouched_tile
 from abpn_cli.engine.gate import fit_mask
 from abpn_cli.engine.network import Painted
@@ -43,8 +44,13 @@ def untiled(net, photo, factor=1.0, levels=None):
     pyramid = laplacian_pyramid(pad_to_multiple(to_tensor(seen), 2**levels), levels)
     thumbnail = pyramid.images[-1]
     painted, mask = net.retouch_thumbnail(thumbnail)
-    layers = net.refine_layers(unblend(thumbnail, painted, net.j, net.k), pyramid.high_freqs)
     gate = smoothstep(net.config.gate_low, net.config.gate_high, mask)
+    seen_gate = F.interpolate(gate, scale_factor=4, mode="bilinear", align_corners=False)
+    layer = unblend(thumbnail, painted, net.j, net.k)
+    seen_gate = seen_gate[..., : layer.shape[2], : layer.shape[3]]
+    edited = blend(thumbnail, layer * seen_gate, net.j, net.k)
+    layer, _ = damp_ghosts(*map(to_array, (thumbnail, edited, layer)))
+    layers = net.refine_layers(to_tensor(layer), pyramid.high_freqs)
     gate = F.interpolate(gate, scale_factor=4 * 2**levels, mode="bilinear", align_corners=False)
     gate = gate[0, 0, :height, :width].numpy()
     layer = layers[0][..., :height, :width] * torch.from_numpy(gate * np.float32(factor))

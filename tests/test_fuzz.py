@@ -11,7 +11,8 @@ import pytest
 
 SCRIPT = Path(__file__).parent / "fuzz" / "parsers.py"
 CASES = 60  # per parser: a few seconds in all, and the same ones every time
-LIGHT = ("jpeg", "png", "tiff", "exif", "xmp", "photoshop", "icc", "sniff")
+LIGHT = ("jpeg", "png", "tiff", "exif", "xmp", "photoshop", "icc", "sniff", "stream", "raw")
+WHOLE = ("probe", "decode", "retouch", "salvage", "develop", "heic")
 
 
 def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
@@ -26,7 +27,7 @@ def fuzz(*options: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize(
-    ("targets", "cases"), [(LIGHT, 4 * CASES), (("probe", "decode"), CASES)], ids=["ours", "whole"]
+    ("targets", "cases"), [(LIGHT, 4 * CASES), (WHOLE, CASES)], ids=["ours", "whole"]
 )
 def test_no_damage_crashes_hangs_or_fills_the_memory(targets: tuple[str, ...], cases: int) -> None:
     done = fuzz("--cases", str(cases), "--targets", *targets)

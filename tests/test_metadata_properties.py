@@ -296,13 +296,13 @@ def test_metadata_of_any_size_goes_through_the_segments_of_a_jpeg(metadata: Meta
 @given(METADATA)
 @few
 def test_metadata_of_any_size_goes_through_the_chunks_of_a_png(metadata: Metadata) -> None:
+    metadata = replace(metadata, comment=metadata.comment.decode("latin-1").encode())
     plain = png_carrier.SIGNATURE + b"".join(
         png_carrier.chunk_bytes(kind, data) for kind, data in ((b"IHDR", bytes(13)), (b"IEND", b""))
     )
     chunks, damaged = png_carrier.split(png_carrier.write(plain, metadata, None))
     again, lost = png_carrier.read(chunks)
-    assert not damaged
-    assert not lost
+    assert not damaged + lost
     comment = metadata.comment.rstrip(b"\0").replace(b"\0", b" ")
     assert replace(again, chunks=()) == replace(metadata, comment=comment)
 

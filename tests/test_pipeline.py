@@ -1,7 +1,5 @@
 """The pipeline: order, overlap, bounds, and what each kind of failure costs."""
 
-import os
-import signal
 import threading
 import time
 from dataclasses import replace
@@ -11,7 +9,6 @@ import numpy as np
 import pytest
 
 from abpn_cli.batch.pipeline import Finished, Limits, Stages, run
-from abpn_cli.batch.stop import stop_on_signals
 from abpn_cli.errors import DeviceError, PhotoError, TargetError
 from abpn_cli.photo import Edit, Job, Photo
 
@@ -291,12 +288,17 @@ def test_the_network_never_waits_for_the_encoder_while_a_photo_is_ready():
 
 
 def test_asked_to_stop_it_finishes_what_is_written_and_starts_no_more():
-    stop = threading.Event()
+    stop, ahead = threading.Event(), threading.Event()
     started, written = [], []
+
+    def decode_ahead(job_):
+        if number(job_) == 5:
+            ahead.set()
+        return decode(job_)
 
     def noting(job_, photo):
         started.append(number(job_))
-        if number(job_) == 3:
+        if number(job_) == 3 and ahead.wait(10):  # 4 is decoded, and is not to be begun
             stop.set()
         return retouch(job_, photo)
 
@@ -305,7 +307,8 @@ def test_asked_to_stop_it_finishes_what_is_written_and_starts_no_more():
         written.append(number(job_))
         return ()
 
-    outcomes = list(go(jobs(100), stopped=stop.is_set, retouch=noting, encode=slow))
+    stages = {"decode": decode_ahead, "retouch": noting, "encode": slow}
+    outcomes = list(go(jobs(100), Limits(photos=8, decoders=1), stop.is_set, **stages))
     assert started == [0, 1, 2, 3]
     assert sorted(written) == started
     assert [number(outcome.job) for outcome in outcomes] == started
@@ -336,50 +339,6 @@ def test_no_photo_outlives_its_writing():
     list(go(jobs(30), Limits(photos=3), decode=tracked, retouch=no_change))
     assert alive.now == 0
     assert alive.most <= 4
-
-
-def test_a_first_signal_is_a_wish_and_a_second_an_order():
-    before = signal.getsignal(signal.SIGTERM)
-    left = []
-    with stop_on_signals(left.append) as stop:
-        assert not stop.asked() and stop.exit_code == 0
-        signal.raise_signal(signal.SIGTERM)
-        assert stop.asked() and stop.exit_code == 143
-        assert left == []
-        signal.raise_signal(signal.SIGINT)
-        assert stop.exit_code == 143
-    assert set(left) == {143}
-    assert signal.getsignal(signal.SIGTERM) == before
-
-
-def test_a_second_signal_is_heeded_while_the_main_thread_is_deep_in_a_computation():
-    """Python runs no handler then: here they are blocked from the main thread altogether."""
-    left = threading.Event()
-    with stop_on_signals(lambda code: left.set()):
-        signal.raise_signal(signal.SIGINT)
-        rope = signal.set_wakeup_fd(-1)
-        os.write(rope, bytes([signal.SIGINT] * 2))  # as the kernel's handler does, at once
-        assert left.wait(10)
-        signal.set_wakeup_fd(rope)
-
-
-@pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
-)
-def test_each_signal_has_its_exit_code(number, code):
-    with stop_on_signals() as stop:
-        signal.raise_signal(number)
-        assert stop.exit_code == code
-
-
-def test_a_hang_up_that_is_ignored_stays_ignored():
-    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
-    try:
-        with stop_on_signals() as stop:
-            signal.raise_signal(signal.SIGHUP)
-            assert not stop.asked()
-    finally:
-        signal.signal(signal.SIGHUP, before)
 
 
 def test_settling_runs_ahead_in_threads_and_its_skips_are_told_in_order():

@@ -154,7 +154,7 @@ def test_tags_are_carried_and_the_output_is_no_raw_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize("head", [b"IIRO", b"IIRS", b"IIU\0"])
 def test_structures_under_a_maker_s_own_number_are_read(tmp_path: Path, head: bytes) -> None:
     data = write_dng(tmp_path / "a.dng", LIGHT, 8).read_bytes()
-    found = of_raw(head + data[4:], b"")
+    found, _ = of_raw(head + data[4:], b"")
     assert exif.orientation(found.exif) == 8
     assert b"Testcam One" in found.exif
 
@@ -163,10 +163,10 @@ def test_where_only_the_preview_has_tags_it_is_asked(tmp_path: Path) -> None:
     block = Image.Exif()
     block[272] = "Fuji of the test"
     preview = write_jpeg(tmp_path / "a.jpg", pattern(48, 64), exif=block.tobytes()[6:])
-    found = of_raw(b"FUJIFILMCCD-RAW 0201" + bytes(100), preview.read_bytes())
+    found, _ = of_raw(b"FUJIFILMCCD-RAW 0201" + bytes(100), preview.read_bytes())
     assert b"Fuji of the test" in found.exif
-    assert of_raw(b"FUJIFILMCCD-RAW 0201" + bytes(100), b"").exif == b""
-    assert of_raw(b"FUJIFILMCCD-RAW 0201", b"\xff\xd8broken").exif == b""
+    assert of_raw(b"FUJIFILMCCD-RAW 0201" + bytes(100), b"")[0].exif == b""
+    assert of_raw(b"FUJIFILMCCD-RAW 0201", b"\xff\xd8broken")[0].exif == b""
 
 
 def box(kind: bytes, *content: bytes) -> bytes:
@@ -196,7 +196,7 @@ def test_the_boxes_of_a_cr3_are_read(tmp_path: Path) -> None:
     data = box(b"ftyp", b"crx \0\0\0\1crx isom")
     data += box(b"moov", box(b"uuid", canon, *parts))
     data += box(b"uuid", bytes.fromhex("be7acfcb97a942e89c71999491e3afac"), packet)
-    found = of_raw(data, b"")
+    found, _ = of_raw(data, b"")
     assert found.xmp == packet
     seen = Image.Exif()
     seen.load(found.exif)

@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import stat
-import subprocess
-import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+from command import real_abpn
 from kinds import BAD, GOOD
 
 from abpn_cli.batch.journal import JOURNAL_NAME
@@ -82,21 +81,6 @@ def state(folder: Path) -> dict[str, tuple[object, ...]]:
     return found
 
 
-def abpn(*words: str | Path, cwd: Path) -> tuple[int, str, str]:
-    """Run the command as a script would."""
-    root = str(Path(__file__).parents[1])
-    environment = {**os.environ, "PYTHONPATH": root, "OMP_NUM_THREADS": "1"}  # photos are tiny
-    done = subprocess.run(
-        [sys.executable, "-m", "abpn_cli", *map(os.fspath, words)],
-        cwd=cwd,
-        env=environment,
-        capture_output=True,
-        timeout=600,
-        check=False,
-    )
-    return done.returncode, done.stdout.decode("ascii"), done.stderr.decode()
-
-
 class Told(NamedTuple):
     """How a run ended: exit code, its photo events by output, its summary, its stderr."""
 
@@ -108,9 +92,11 @@ class Told(NamedTuple):
 
 def run(tree: Tree, checkpoint: Path) -> Told:
     words = ("retouch", tree.root.name, "-o", "out", "--weights", checkpoint, "--ndjson")
-    code, out, err = abpn(*words, cwd=tree.root.parent)
+    code, out, err = real_abpn(*words, cwd=tree.root.parent, seconds=600)
+    assert out.isascii()
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["event"] for event in events] == ["plan", *["photo"] * FILES, "summary"], err
+    assert events[0]["not_read"] == {"gif": sum(not name.startswith(".") for name in NONE)}
     photos = {event["source"]: event for event in events[1:-1]}
     assert len(photos) == FILES
     return Told(code, photos, events[-1], err)
@@ -187,7 +173,7 @@ def check_outputs(out: Path, told: Told) -> None:
 def check_verified(tree: Tree, checkpoint: Path, told: Told) -> None:
     """`abpn verify` finds every delivered photo right, and names every other one."""
     words = ("verify", "out", "--json", "-", "--weights", checkpoint)
-    code, text, err = abpn(*words, cwd=tree.root.parent)
+    code, text, err = real_abpn(*words, cwd=tree.root.parent, seconds=600)
     assert (code, err) == (3, "")
     document = json.loads(text)
     verdicts = {f"out/{photo['output']}": photo for photo in document["photos"]}
@@ -211,5 +197,5 @@ def test_a_folder_without_a_bad_photo_ends_with_0(tmp_path: Path, checkpoint: Pa
         suffix, write = GOOD[kind]
         write(tmp_path / "in" / f"{number}{suffix}", number)
     words = ("retouch", "in", "-o", "out", "--weights", checkpoint)
-    assert abpn(*words, cwd=tmp_path)[0] == 0
-    assert abpn("verify", "out", "--weights", checkpoint, cwd=tmp_path)[0] == 0
+    assert real_abpn(*words, cwd=tmp_path)[0] == 0
+    assert real_abpn("verify", "out", "--weights", checkpoint, cwd=tmp_path)[0] == 0

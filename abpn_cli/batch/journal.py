@@ -99,6 +99,7 @@ class Ledger:
     runs:     in order.
     done:     the last `done` line of each output; latest: its last line of either status.
     known:    every hash that a file of ours under that name has had, companions included.
+    companions: every name that a mask or a sidecar has been delivered under.
     warnings: what made no sense, one sentence each.
     end:      where the last whole line ends, in bytes.
     """
@@ -107,6 +108,7 @@ class Ledger:
     done: dict[str, Record] = field(default_factory=dict)
     latest: dict[str, Record] = field(default_factory=dict)
     known: dict[str, set[str]] = field(default_factory=dict)
+    companions: set[str] = field(default_factory=set)
     warnings: list[str] = field(default_factory=list)
     end: int = 0
 
@@ -135,6 +137,7 @@ class Ledger:
         if record.status == "done":
             self.done[record.output] = record
             self._learn(record.output, record.output_sha256)
+            self.companions.update(record.companions)
             for name, digest in record.companions.items():
                 self._learn(name, digest)
 

@@ -53,6 +53,42 @@ def keep_journal(out: Path) -> Iterator[Keeper]:
         yield keeper
 
 
+@contextmanager
+def keep_swept(out: Path) -> Iterator[None]:
+    """Remove what killed runs left in a folder without a journal; hold it while the block lasts.
+
+    Any number of runs may hold a folder so. It is swept where none does, and no run that keeps a
+    journal is at work in it or around it; not where its disk knows no locks. It is made where it is
+    not there yet.
+
+    Raises:
+        TargetError: the folder cannot be made, or a leftover not removed.
+    """
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        descriptor = os.open(out, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise target_error(out, error) from error
+    try:
+        if _locked(descriptor, fcntl.LOCK_EX):
+            real = out.resolve()
+            if not any(map(_is_held, (real, *real.parents))):
+                sweep(out, _is_held)
+        _locked(descriptor, fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _locked(descriptor: int, how: int) -> bool:
+    """Lock a folder, without waiting; tell whether that was possible."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except OSError:  # another run has it, or its disk knows no locks
+        return False
+    return True
+
+
 def _lock(file: BinaryIO, path: Path) -> list[str]:
     """Lock an open journal; return a warning where its file system has no locks."""
     try:

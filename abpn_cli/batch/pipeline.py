@@ -233,6 +233,9 @@ class _Belt(Generic[Product]):
             job, cost = settled.result()
         except PhotoError as error:
             return _InHand(job, outcome=_failed(job, error))
+        except AbpnError as error:  # it ends the run: the photo is simply not come to
+            self._note(error)
+            return None
         if job.skip:
             return _InHand(job, outcome=Outcome(job, "skipped", warnings=job.warnings))
         return _InHand(job, bytes=cost)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 from pathlib import Path
@@ -58,13 +58,12 @@ class Reading:
     inputs: names other files that are read for a job, by role ("only", "sidecar a.xmp"); None
             where the user named a folder that holds none for it.
     whole:  whether a photo file is not damaged; may take as long as decoding it.
-    run:    what a run would make its outputs with now; asked once, where there is something to
-            compare.
+    runs:   what an output may have been made with to be what this run would make.
     """
 
     inputs: Callable[[Job], Mapping[str, Path | None]]
     whole: Callable[[Path], bool]
-    run: Callable[[], Run]
+    runs: Sequence[Run]
 
 
 class Resume:
@@ -83,6 +82,13 @@ class Resume:
         self._reading = reading
         self._hashes: dict[Path, str] = {}  # of inputs: one may serve every photo
         self._lock = Lock()
+
+    def is_due(self, job: Job) -> bool:
+        """Whether a job is to be done, as far as that shows without reading a file."""
+        if self._overwrite == "always" or not os.path.lexists(job.target):
+            return True
+        record = self._ledger.done.get(self._name(job.target))
+        return self._overwrite == "changed" and record is not None and not self._made_alike(record)
 
     def settle(self, job: Job) -> Job:
         """Add to a job whether there is something to do, and what it is made from."""
@@ -152,14 +158,15 @@ class Resume:
 
     def _still_true(self, job: Job, record: Record) -> bool:
         """Whether an output would come out the same: cheap questions first, the source last."""
-        with self._lock:
-            run = self._reading.run()
         return (
-            record.weights == run.weights
-            and record.settings == run.settings_digest
+            self._made_alike(record)
             and dict(record.inputs) == dict(job.inputs)
             and record.sha256 == _hash_of(job.source)
         )
+
+    def _made_alike(self, record: Record) -> bool:
+        made = (record.weights, record.settings)
+        return made in [(run.weights, run.settings_digest) for run in self._reading.runs]
 
     def _look(self, path: Path, whole: Callable[[Path], bool]) -> Found:
         try:

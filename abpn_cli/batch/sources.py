@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,19 @@ from ..errors import NoPhotoError, UsageError, shown
 SIDECAR_SUFFIXES = (".xmp", ".XMP")
 NAME_BYTES = 255  # longest file name that common file systems take
 PHOTO_KINDS = frozenset(["jpeg", "png", "tiff", "raw", "heic"])  # a shoot's; a GIF is none
+OTHER_SUFFIXES: Mapping[str, str] = {  # pictures that their content does not, or not always, tell
+    ".avif": "avif", ".bmp": "bmp", ".exr": "exr", ".gif": "gif", ".hdr": "hdr", ".jxl": "jxl",
+    ".j2c": "jp2", ".j2k": "jp2", ".jp2": "jp2", ".jpf": "jp2", ".jpx": "jp2", ".jxr": "jxr",
+    ".pbm": "pnm", ".pgm": "pnm", ".pnm": "pnm", ".ppm": "pnm", ".psb": "psd", ".psd": "psd",
+    ".tga": "tga", ".wdp": "jxr", ".webp": "webp", ".xcf": "xcf",
+}  # fmt: skip
 MASK_ENDING = "_mask"  # NAME_mask.png and NAME_mask.jpg are what `abpn mask` writes
+
+
+KIND_NAMES: Mapping[str, str] = {
+    "exr": "OpenEXR", "hdr": "Radiance HDR", "jp2": "JPEG 2000", "jxl": "JPEG XL",
+    "jxr": "JPEG XR", "webp": "WebP",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -29,7 +42,10 @@ class Source:
 
 
 def find_sources(
-    paths: Iterable[Path], sniff: Callable[[Path], str | None], suffixes: Collection[str]
+    paths: Iterable[Path],
+    sniff: Callable[[Path], str | None],
+    suffixes: Collection[str],
+    not_read: Counter[str] | None = None,
 ) -> list[Source]:
     """Find the photos under the paths, in the order given, each folder sorted by name.
 
@@ -41,6 +57,7 @@ def find_sources(
         paths: files and folders.
         sniff: names the kind of a file by its content, or None.
         suffixes: lower-case suffixes that photos have.
+        not_read: filled with how many pictures are passed by, by kind ("webp", "gif", …).
 
     Raises:
         UsageError: a path that does not exist, a folder that cannot be read.
@@ -48,16 +65,36 @@ def find_sources(
     """
     given = list(paths)
     found: dict[Path, Source] = {}
+    others: dict[Path, str] = {}
     for path in given:
         for file, relative in _files(path):
             kind = sniff(file)
             known = kind in PHOTO_KINDS or file.suffix.lower() in suffixes
             if known or file == path:
                 found.setdefault(file.absolute(), Source(file, relative, kind or ""))
+            elif other := kind or OTHER_SUFFIXES.get(file.suffix.lower()):
+                others[file.absolute()] = other
+    passed_by = Counter(kind for file, kind in others.items() if file not in found)
     if not found:
         places = ", ".join(shown(path) for path in given)
-        raise NoPhotoError(f"{places}: no photo found. Name a folder or file that holds photos.")
+        told = f" ({not_read_words(passed_by)})" if passed_by else ""
+        raise NoPhotoError(
+            f"{places}: no photo found{told}. Name a folder or file that holds photos."
+        )
+    if not_read is not None:
+        not_read.update(passed_by)
     return list(found.values())
+
+
+def not_read_words(counts: Mapping[str, int]) -> str:
+    """Tell people of pictures that are passed by, the most frequent kind first; counts: by kind."""
+    total = sum(counts.values())
+    kinds = ", ".join(
+        f"{count} {KIND_NAMES.get(kind, kind.upper())}"
+        for kind, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    )
+    are = "file is of a kind" if total == 1 else "files are of kinds"
+    return f"{total} {are} that abpn does not read: {kinds}"
 
 
 def _files(path: Path) -> Iterator[tuple[Path, Path]]:

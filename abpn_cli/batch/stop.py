@@ -32,7 +32,7 @@ def leave_at_once(code: int) -> NoReturn:
 class Stop:
     """Whether somebody asked the run to stop, and by which signal.
 
-    leave: ends the process with an exit code; called at the second signal.
+    leave: ends the process with an exit code; called at the second signal, in another thread.
     """
 
     def __init__(self, leave: Callable[[int], None] = leave_at_once) -> None:
@@ -49,13 +49,12 @@ class Stop:
         return 128 + self.signal if self.signal else 0
 
     def leave(self, number: int) -> None:
-        """Stop at once, with the exit code of the first signal."""
+        """Stop at once; number: the first signal, which may not have been noted yet."""
         self._leave(self.exit_code or 128 + number)
 
     def note(self, number: int, frame: FrameType | None = None) -> None:
-        """Remember a first signal; leave at the second."""
+        """Remember a first signal."""
         if self.signal:
-            self.leave(number)
             return
         self.signal = number
         with suppress(OSError):  # nobody reads stderr
@@ -68,7 +67,7 @@ def stop_on_signals(leave: Callable[[int], None] = leave_at_once) -> Iterator[St
 
     A hang-up that is ignored, as under nohup, stays ignored. The main thread may be deep in a
     computation, where Python runs no handlers: a second signal is therefore heeded by a thread
-    that does nothing else.
+    that does nothing else. It is also that thread which can wait for whoever reads the reports.
     """
     stop = Stop(leave)
     taken = [n for n in SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
@@ -91,10 +90,10 @@ def stop_on_signals(leave: Callable[[int], None] = leave_at_once) -> Iterator[St
 
 def _watch(bell: int, stop: Stop) -> None:
     """Leave at the second of our signals, each of which comes as a byte, its number."""
-    heard = 0
+    first = 0
     while rung := os.read(bell, 1):
         if rung[0] not in SIGNALS:
             continue
-        heard += 1
-        if heard > 1:
-            stop.leave(rung[0])
+        if first:
+            stop.leave(first)
+        first = first or rung[0]

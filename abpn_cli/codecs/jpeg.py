@@ -9,7 +9,7 @@ import numpy as np
 import simplejpeg  # type: ignore[import-untyped]
 
 from ..errors import PhotoError
-from ..metadata import BrokenExif, edited, exif, jpeg_carrier
+from ..metadata import BrokenExif, edited, exif, jpeg_carrier, png_words, words
 from ..photo import Metadata, Photo, Pixels, Provenance
 from .formats import SOFTWARE, Encoded, EncodeOptions, to_8_bit
 
@@ -40,6 +40,8 @@ def dressed(
     if photo.alpha is not None:
         left_out.append("A JPEG holds no transparency: the fourth channel was left out.")
     metadata = edited(photo.metadata, provenance, f"{photo.digest} jpeg")
+    metadata, unplaced = png_words.without_chunks(metadata, "a JPEG")
+    left_out += unplaced
     thumbnail = _thumbnail(photo.pixels)
     try:
         block, lost = exif.for_jpeg(
@@ -47,7 +49,7 @@ def dressed(
         )
     except BrokenExif:
         block, lost = exif.for_jpeg(b"", SOFTWARE, metadata.orientation, thumbnail)
-        lost.append("Its EXIF is damaged and was left out.")
+        lost.append(words.DAMAGED_EXIF)
     data, unfit = jpeg_carrier.write(encoded, replace(metadata, exif=block))
     return Encoded(data, left_out + lost + unfit)
 

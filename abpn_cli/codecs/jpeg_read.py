@@ -17,6 +17,7 @@ import simplejpeg  # type: ignore[import-untyped]
 from ..errors import PhotoError
 from ..metadata import checked, jpeg_carrier, orientation_of
 from ..metadata.jpeg_carrier import Frame, Segment
+from ..metadata.segments import behind_the_end
 from ..photo import Photo
 from . import cmyk, jpeg_rare, profiles
 from .formats import RESTORE, DamagedError, Header, Values, as_rgb
@@ -106,6 +107,7 @@ def _is_rare(frame: Frame) -> bool:
 def _photo(jpeg: _Jpeg, values: Values, notes: list[str]) -> Photo:
     """Join decoded values with the metadata."""
     metadata, lost = jpeg_carrier.read(jpeg.segments)
+    lost += behind_the_end(jpeg.data, jpeg.scan, lost)
     pixels = as_rgb(values)
     if jpeg.frame.components == 4:
         inks = np.invert(values) if _adobe(jpeg.segments) else values

@@ -18,7 +18,9 @@ from ..metadata import (
     exif,
     orientation_of,
     png_carrier,
+    segments,
     with_one_packet,
+    words,
 )
 from ..metadata.png_carrier import BrokenPng, Chunk
 from ..photo import Photo
@@ -126,11 +128,12 @@ def encode(photo: Photo, options: EncodeOptions) -> Encoded:
         left_out.append("Its pixels were multiplied by their transparency: divided for the PNG.")
     told = edited(photo.metadata, options.provenance, f"{photo.digest} png")
     metadata, lost = with_one_packet(told)
+    lost += segments.no_place(metadata.segments, "a PNG")
     try:
         block = exif.for_png(metadata.exif, SOFTWARE, metadata.orientation)
     except BrokenExif:
         block = exif.for_png(b"", SOFTWARE, metadata.orientation)
-        lost.append("Its EXIF is damaged and was left out.")
+        lost.append(words.DAMAGED_EXIF)
     encoded = encode_plain(pixels[..., ::-1] if alpha is None else _bgra(pixels, alpha))
     data = png_carrier.write(encoded, replace(metadata, exif=block), exif.resolution(block))
     return Encoded(data, left_out + lost)

@@ -91,10 +91,12 @@ def _developed(data: bytes, source: Path, space: Space) -> tuple[Photo, list[str
     if pixels.shape[2] != 3 or pixels.dtype != np.uint16:
         kind = f"it develops into {pixels.shape[-1]} channels"
         raise PhotoError(source, kind, "Convert it to TIFF first.")
-    metadata, lost = checked(replace(of_raw(data, preview), icc=look.profile()), None)
+    found, lost = of_raw(data, preview)
+    metadata, broken = checked(replace(found, icc=look.profile()), None)
     block = exif.with_colour_space(metadata.exif, look.exif_colours)
     metadata = replace(metadata, exif=exif.with_size(block, pixels.shape[:2]), orientation=turn)
-    return Photo(pixels, metadata, format="raw", source=source, warnings=tuple(lost)), heard
+    warnings = (*lost, *broken)
+    return Photo(pixels, metadata, format="raw", source=source, warnings=warnings), heard
 
 
 def _preview(raw: rawpy.RawPy) -> bytes:

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Iterator
 from dataclasses import replace
 
-from ..metadata import jpeg_carrier, tiff_carrier
+from ..metadata import jpeg_carrier, tiff_carrier, words
 from ..metadata.block import from_directories, rewrite
 from ..metadata.ifd import (
     EXIF_IFD,
@@ -32,38 +32,44 @@ _HEADS = {
     b"MMOR": _BIG,
 }
 _POINTERS = (EXIF_IFD, GPS_IFD, INTEROP_IFD)
+_TAKEN = (jpeg_carrier.APP1, jpeg_carrier.APP13)  # of a preview: EXIF, XMP, IPTC
 _CANON_BOX = bytes.fromhex("85c0b687820f11e08111f4ce462b6a48")
 _XMP_BOX = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 # Of the sensor's pixels, not of those developed from them (TIFF/EP; below 254: Panasonic's own).
 _OF_THE_SENSOR = frozenset([*range(1, 254), 33421, 33422, 37398, 37399])
 
 
-def of_raw(data: bytes, preview: bytes) -> Metadata:
+def of_raw(data: bytes, preview: bytes) -> tuple[Metadata, list[str]]:
     """Collect the metadata of a raw file; its ICC profile, that of a camera, is left out.
 
     preview: the JPEG inside it, which some makers alone give the EXIF to; may be empty.
+    Returns the metadata and what could not be read or kept, one sentence each.
     """
-    found = _of_directories(data)
+    found, notes = _of_directories(data)
     if not found.exif and preview:
         segments, _ = jpeg_carrier.split(preview)
-        inside = jpeg_carrier.read(segments)[0]
+        inside, lost = jpeg_carrier.read([item for item in segments if item.marker in _TAKEN])
         found = Metadata(exif=inside.exif, xmp=inside.xmp or found.xmp, iptc=inside.iptc)
-    return replace(found, exif=_without_sensor(found.exif), icc=b"")
+        notes += lost
+    block = _without_sensor(found.exif)
+    if found.exif and not block:
+        notes.append(words.DAMAGED_EXIF)
+    return replace(found, exif=block, icc=b""), notes
 
 
-def _of_directories(data: bytes) -> Metadata:
+def _of_directories(data: bytes) -> tuple[Metadata, list[str]]:
     """Read a raw file that is built as a TIFF is; Metadata() where it is not."""
     head = _HEADS.get(data[:4])
     if head is None:
-        return _of_boxes(data) if data[4:8] == b"ftyp" else Metadata()
+        return _of_boxes(data) if data[4:8] == b"ftyp" else (Metadata(), [])
     plain = data if data.startswith(head) else head + data[4:]
     try:
-        return tiff_carrier.read(plain, read_layout(plain).first)[0]
+        return tiff_carrier.read(plain, read_layout(plain).first)
     except BrokenExif:
-        return Metadata()
+        return Metadata(), [words.DAMAGED_EXIF]
 
 
-def _of_boxes(data: bytes) -> Metadata:
+def _of_boxes(data: bytes) -> tuple[Metadata, list[str]]:
     """Read a Canon CR3: boxes (ISO/IEC 14496-12) with a TIFF structure for each directory."""
     blocks: dict[bytes, bytes] = {}
     packet = b""
@@ -76,9 +82,9 @@ def _of_boxes(data: bytes) -> Metadata:
             if inner == b"uuid" and data[place : place + 16] == _CANON_BOX:
                 blocks |= {name: data[a:b] for name, a, b in _boxes(data, place + 16, stop)}
     try:
-        return Metadata(exif=_joined(blocks), xmp=packet)
+        return Metadata(exif=_joined(blocks), xmp=packet), []
     except BrokenExif:
-        return Metadata(xmp=packet)
+        return Metadata(xmp=packet), [words.DAMAGED_EXIF]
 
 
 def _boxes(data: bytes, start: int, end: int) -> Iterator[tuple[bytes, int, int]]:

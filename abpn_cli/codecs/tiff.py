@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import tifffile
 
-from ..metadata import BrokenExif, edited, tiff_carrier, with_one_packet
+from ..metadata import BrokenExif, edited, png_words, segments, tiff_carrier, with_one_packet, words
 from ..metadata.ifd import ASCII, EXIF_IFD, GPS_IFD, LONG, Field, read_layout
 from ..metadata.tiff_carrier import TiffTags
 from ..photo import Metadata, Photo, Provenance
@@ -29,11 +29,15 @@ def layout(photo: Photo, provenance: Provenance) -> tuple[TiffTags, bytes, list[
     """Lay out the metadata of a TIFF: its tags, its ICC profile, and what was left out."""
     told = edited(photo.metadata, provenance, f"{photo.digest} tiff")
     metadata, left_out = with_one_packet(told)
+    left_out += segments.no_place(metadata.segments, "a TIFF")
+    for placed in (png_words.without_chunks, png_words.without_comment):
+        metadata, unplaced = placed(metadata, "a TIFF")
+        left_out += unplaced
     try:
         return tiff_carrier.write(metadata, SOFTWARE), metadata.icc, left_out
     except BrokenExif:
         plain = Metadata(orientation=metadata.orientation, xmp=metadata.xmp, iptc=metadata.iptc)
-        left_out.append("Its EXIF is damaged and was left out.")
+        left_out.append(words.DAMAGED_EXIF)
         return tiff_carrier.write(plain, SOFTWARE), metadata.icc, left_out
 
 

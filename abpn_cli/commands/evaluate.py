@@ -1,21 +1,53 @@
-"""`abpn evaluate`: how much weights gain over returning the photo untouched."""
+"""`abpn evaluate`: how near weights come to a retoucher, and that they leave alone what is fine."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from math import isfinite
+from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
+from enum import StrEnum
+from math import isnan
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
 import typer
 
-from ..errors import NoPhotoError, UsageError
+from ..errors import NoPhotoError, UsageError, shown
 from . import options
 from .output import write_json, write_stdout
 
 if TYPE_CHECKING:
-    from ..training.evaluate import Row
+    from ..engine import Retoucher
+    from ..engine.faces import FaceRetoucher
+    from ..evaluation.harmless import Verdict
+    from ..evaluation.judge import Row
+    from ..evaluation.sheets import Sheets
     from ..training.validate import Scores
+
+    Engine = Retoucher | FaceRetoucher
+
+
+Item = TypeVar("Item")
+
+
+class ProtocolName(StrEnum):
+    """At what size pairs are judged: their own, or 1024 px padded to a square as in the paper."""
+
+    FULL = "full"
+    PAPER = "paper"
+
+
+class Choices(NamedTuple):
+    """What is judged, and by what.
+
+    weights: files with the names they bear in the tables.
+    """
+
+    weights: list[tuple[str, Path]]
+    baselines: bool
+    protocol: ProtocolName
+    lpips: Path | None
+    device: str
+    precision: str
 
 
 def evaluate(
@@ -26,7 +58,33 @@ def evaluate(
     nothing: options.NothingList = None,
     batches: Annotated[int, typer.Option(help="Batches of four painted pairs.")] = 16,
     task: Annotated[str, typer.Option(help="Task whose weights are judged.")] = "cloth",
-    weights: options.Weights = None,
+    weights: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="Weights to judge in place of the task's own; give it again for more.",
+            readable=False,
+        ),
+    ] = None,
+    baselines: Annotated[
+        bool, typer.Option("--baselines", help="Judge classical filters too (--pairs).")
+    ] = False,
+    protocol: Annotated[
+        ProtocolName,
+        typer.Option(help="Judge pairs at full size, or padded to 1024 x 1024 as the paper does."),
+    ] = ProtocolName.FULL,
+    nothing_to_do: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Photos that need no retouching: do the weights leave them alone?"
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            "--out", "-o", metavar="DIR", help="Write JSON, CSV, a chart, contact sheets, a page."
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: options.PrecisionOption = options.Precision.AUTO,
     lpips: Annotated[
@@ -35,54 +93,166 @@ def evaluate(
     ] = None,
     json: options.JsonFile = None,
 ) -> None:
-    """Judge weights: on before and after photos (--pairs), or on painted faults (--photos).
+    """Judge weights: on before and after photos (--pairs), on photos that need nothing, or both.
 
-    The painted faults come from a generator that training does not use; they are the figures of
-    the weights' card. A row for the untouched photo always stands beside.
+    --photos judges on painted faults instead, from a generator that training does not use: the
+    figures of the weights' card. Figures that disappoint are no error: the exit code is 0.
     """
+    judges_files = pairs is not None or nothing_to_do is not None
+    if judges_files == (photos is not None):
+        raise UsageError(
+            "Give --pairs BEFORE AFTER, --nothing-to-do DIR or both; or else --photos DIR."
+        )
+    if pairs is None and (baselines or protocol is not ProtocolName.FULL):
+        raise UsageError("--baselines and --protocol are about pairs. Give --pairs too.")
+    options.check_range("--batches", batches, 1, 1e6)
+    if photos is None:
+        named = _named_weights(weights, task)
+        choices = Choices(named, baselines, protocol, lpips, device, precision.value)
+        _judge_files(pairs, nothing_to_do, choices, out, json)
+        return
+    if out is not None or len(weights or []) > 1:
+        raise UsageError("--photos takes no --out, and one --weights alone. Leave them out.")
+    file = _named_weights(weights, task)[0][1]
+    scores = _judge_painted(file, task, photos, masks, (list_, nothing), batches, device)
+    _tell_scores(scores, json)
+
+
+def _named_weights(given: list[Path] | None, task: str) -> list[tuple[str, Path]]:
+    from ..evaluation.methods import names_of
     from ..weights import find
 
-    if (pairs is None) == (photos is None):
-        raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
-    options.check_range("--batches", batches, 1, 1e6)
-    file = weights or find(task)
-    if pairs is not None:
-        rows = _judge_pairs(pairs, file, lpips, device, precision.value)
-        if json is not None:
-            write_json(json, [_finite(row._asdict()) for row in rows])
-        if json != options.STDOUT:
-            write_stdout(_pair_table(rows))
-        return
-    assert photos is not None
-    scores = _judge_painted(file, task, photos, masks, (list_, nothing), batches, device)
+    files = given or [find(task)]
+    return list(zip(names_of(shown(file.stem) for file in files), files, strict=True))
+
+
+def _judge_files(
+    pairs: tuple[Path, Path] | None,
+    nothing_to_do: Path | None,
+    choices: Choices,
+    out: Path | None,
+    json: Path | None,
+) -> None:
+    from ..evaluation.report import Findings, document, plain, write_report
+    from ..evaluation.sheets import Sheets
+
+    for folder in pairs or ():
+        options.check_folder("--pairs", folder)
+    if nothing_to_do is not None:
+        options.check_folder("--nothing-to-do", nothing_to_do)
+    if out is not None:
+        _check_apart(out, [*(pairs or ()), *([nothing_to_do] if nothing_to_do else [])])
+    sheets = Sheets(out) if out is not None else None
+    engines = [(name, _engine(file, choices)) for name, file in choices.weights]
+    rows = _judge_pairs(pairs, engines, choices, sheets) if pairs else []
+    verdicts = _judge_harm(nothing_to_do, engines, sheets) if nothing_to_do else []
+    settings = _settings(choices, engines[0][1])
+    findings = Findings(settings, rows, verdicts, sheets.made if sheets else [])
+    if out is not None:
+        write_report(out, findings)
+        typer.echo(f"report: {shown(out / 'index.html')}", err=True)
     if json is not None:
-        write_json(json, _finite(scores._asdict()))
+        alone = nothing_to_do is None
+        write_json(json, [plain(r._asdict()) for r in rows] if alone else document(findings))
     if json != options.STDOUT:
-        write_stdout(
-            "".join(f"{name:<12}{value:8.3f}\n" for name, value in scores._asdict().items())
-        )
+        write_stdout(_pair_table(rows) + _harm_table(verdicts))
+
+
+def _engine(file: Path, choices: Choices) -> Engine:
+    """Load weights as `abpn retouch` would use them: those of faces work face by face."""
+    from ..engine import Retoucher
+    from ..engine.faces import FaceRetoucher
+    from ..training.data import FACE
+
+    retoucher = Retoucher(file, choices.device, choices.precision)
+    return FaceRetoucher(retoucher) if retoucher.task == FACE else retoucher
+
+
+def _check_apart(out: Path, folders: Sequence[Path]) -> None:
+    """Refuse to write a report among the photos it judges.
+
+    Raises:
+        UsageError: names the folder.
+    """
+    for folder in folders:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(
+                f"--out {shown(out)}: lies in {shown(folder)}, whose photos are judged. "
+                "Choose another folder."
+            )
 
 
 def _judge_pairs(
-    folders: tuple[Path, Path], file: Path, lpips: Path | None, device: str, precision: str
+    folders: tuple[Path, Path],
+    engines: Sequence[tuple[str, Engine]],
+    choices: Choices,
+    sheets: Sheets | None,
 ) -> list[Row]:
-    from ..engine import Retoucher
+    from ..evaluation.cases import PROTOCOLS
+    from ..evaluation.judge import Judge, evaluate_pairs, look_away
+    from ..evaluation.methods import methods_of
     from ..training.backbones import Lpips
-    from ..training.evaluate import Judge, evaluate_pairs
     from ..training.pairs import match_pairs
 
-    for folder in folders:
-        options.check_folder("--pairs", folder)
     matched = match_pairs(*folders)
     for problem in matched.problems:
-        typer.echo(f"left out: {problem}", err=True)
-    if not matched.pairs:
-        raise NoPhotoError("No pair of photos to judge by. Check the names in both folders.")
-    judge = Judge(Lpips(lpips) if lpips else None)
-    if lpips is None:
+        _left_out(problem)
+    if choices.lpips is None:
         typer.echo("LPIPS left out: no --lpips backbone given", err=True)
-    engine = Retoucher(file, device, precision)
-    return list(evaluate_pairs(matched.pairs, [(file.stem, engine)], judge))
+    judge = Judge(Lpips(choices.lpips) if choices.lpips else None)
+    methods = methods_of(engines, choices.baselines)
+    look = sheets.of_pair if sheets else look_away
+    protocol = PROTOCOLS[choices.protocol.value]
+    pairs = _with_a_bar(matched.pairs, "pairs")
+    rows = list(evaluate_pairs(pairs, methods, judge, protocol, look, _left_out))
+    if not rows:
+        raise NoPhotoError("No pair of photos to judge by. Check the names in both folders.")
+    return rows
+
+
+def _judge_harm(
+    root: Path, engines: Sequence[tuple[str, Engine]], sheets: Sheets | None
+) -> list[Verdict]:
+    from ..evaluation.harmless import do_no_harm, look_away
+    from ..training.data import photos_under
+
+    look = sheets.of_harm if sheets else look_away
+    photos = _with_a_bar(photos_under(root), "nothing to do")
+    verdicts = list(do_no_harm(root, photos, engines, look, _left_out))
+    if not verdicts:
+        raise NoPhotoError(f"No photo under {shown(root)}. Check --nothing-to-do.")
+    return verdicts
+
+
+def _with_a_bar(items: Sequence[Item], what: str) -> Iterable[Item]:
+    """The same, with a bar on stderr where that is a terminal."""
+    from rich.console import Console
+    from rich.progress import track
+
+    console = Console(stderr=True)
+    return track(items, what, console=console, transient=True, disable=not console.is_terminal)
+
+
+def _left_out(problem: str) -> None:
+    typer.echo(f"left out: {problem}", err=True)
+
+
+def _settings(choices: Choices, engine: Engine) -> dict[str, object]:
+    from .. import __version__
+    from ..files import content_of
+
+    return {
+        "abpn": __version__,
+        "date": datetime.now(UTC).date().isoformat(),
+        "weights": [
+            {"name": name, "file": shown(file.name), "sha256": content_of(file).sha256}
+            for name, file in choices.weights
+        ],
+        "device": str(engine.device),
+        "precision": engine.precision,
+        "protocol": choices.protocol.value,
+        "lpips": shown(choices.lpips.name) if choices.lpips else None,
+    }
 
 
 def _judge_painted(
@@ -111,29 +281,68 @@ def _judge_painted(
     if task == FACE:
         held_out, problems = with_skin(held_out)
         for problem in problems:
-            typer.echo(f"left out: {problem}", err=True)
+            _left_out(problem)
     return judge_held_out(file, held_out, count, where)
 
 
-def _finite(values: Mapping[str, Any]) -> dict[str, Any]:
-    """The same with null for infinity and NaN, which JSON does not know."""
-    return {
-        name: None if isinstance(value, float) and not isfinite(value) else value
-        for name, value in values.items()
-    }
+def _tell_scores(scores: Scores, json: Path | None) -> None:
+    from ..evaluation.report import plain
+
+    if json is not None:
+        write_json(json, plain(scores._asdict()))
+    if json != options.STDOUT:
+        write_stdout(
+            "".join(f"{name:<12}{value:8.3f}\n" for name, value in scores._asdict().items())
+        )
 
 
 def _pair_table(rows: Sequence[Row]) -> str:
-    from ..training.evaluate import gains
+    """Rows of every pair, then the means: what each method gains in dB, and the rest."""
+    from ..evaluation.judge import UNTOUCHED, means
 
-    lines = [f"{'photo':<32}{'method':<14}{'whole':>9}{'inside':>9}{'outside':>9}{'lpips':>9}"]
+    if not rows:
+        return ""
+    lines = [f"{'photo':<32}{'method':<18}{'whole':>9}{'inside':>9}{'outside':>9}{'lpips':>9}"]
+    for row in rows:
+        names = f"{row.photo[:31]:<32}{row.method[:17]:<18}"
+        psnr = _cells((row.whole, row.inside, row.outside), 2)
+        lines.append(names + psnr + _cells((row.lpips,), 4))
+    count = sum(row.method == UNTOUCHED for row in rows)
+    parts = ("inside", "outside")
+    columns = ["whole", *parts, "ssim", *parts, "lpips", *parts]
+    columns += ["cosine", "strength", "iou", "dice", "ms"]
+    head = f"means of {count} pairs, gain in dB"
+    lines += ["", f"{head:<32}" + "".join(f"{name:>9}" for name in columns)]
+    for row in means(rows):
+        gains = row.gain, row.gain_inside, row.gain_outside
+        looks = [row.ssim, row.ssim_inside, row.ssim_outside]
+        looks += [row.lpips, row.lpips_inside, row.lpips_outside]
+        shares = row.cosine, row.strength, row.iou, row.dice
+        figures = _cells(gains, 2) + _cells(looks, 4) + _cells(shares, 3)
+        lines.append(f"{row.method[:31]:<32}{figures}{_cells((row.milliseconds,), 0)}")
+    return "\n".join(lines) + "\n"
+
+
+def _cells(values: Iterable[float], decimals: int) -> str:
+    """Columns of a table; a dash where a figure has no meaning."""
+    return "".join(f"{'-':>9}" if isnan(v) else f"{v:9.{decimals}f}" for v in values)
+
+
+def _harm_table(verdicts: Sequence[Verdict]) -> str:
+    """Photos with nothing to do, and how many of them were left alone."""
+    from ..evaluation.harmless import LEAST_PSNR, MOST_GATED, passed
+
+    if not verdicts:
+        return ""
+    lines = [f"{'nothing to do':<48}{'method':<18}{'PSNR':>9}{'mask':>9}{'changed':>9}"]
     lines += [
-        f"{row.photo[:31]:<32}{row.method[:13]:<14}"
-        f"{row.whole:9.2f}{row.inside:9.2f}{row.outside:9.2f}{row.lpips:9.4f}"
-        for row in rows
+        f"{v.photo[:47]:<48}{v.method[:17]:<18}{v.psnr:9.1f}{v.gated:9.2%}{v.changed:9.2%}"
+        f"  {'passes' if v.passes else 'FAILS'}"
+        for v in verdicts
     ]
-    for method in dict.fromkeys(row.method for row in rows):
-        if method != "untouched":
-            whole, inside, outside = gains(rows, method)
-            lines.append(f"{'gain in dB':<32}{method:<14}{whole:9.2f}{inside:9.2f}{outside:9.2f}")
+    for method in dict.fromkeys(v.method for v in verdicts):
+        good, judged = passed(verdicts, method)
+        lines.append(
+            f"{method}: {good} of {judged} pass (from {LEAST_PSNR:g} dB, under {MOST_GATED:.0%})"
+        )
     return "\n".join(lines) + "\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from contextlib import nullcontext
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -76,14 +78,25 @@ def mask(
         quiet=quiet,
         verbose=verbose,
     )
-    planned = _plan(photos, out, overlay, overwrite)
-    shoot.go(settings, planned, _Wish(binary, overlay, detail).stages)
+    from ..batch.keeper import keep_swept
+
+    not_read: Counter[str] = Counter()
+    planned = _plan(photos, _Place(out, overlay, overwrite), not_read)
+    settings = replace(settings, not_read=not_read)
+    held = nullcontext() if out is None else keep_swept(out)
+    shoot.go(settings, planned, _Wish(binary, overlay, detail).stages, held)
 
 
-def _plan(
-    paths: list[Path], out: Path | None, overlay: bool, overwrite: OverwriteChoice
-) -> list[Job]:
-    """Settle every job, writing nothing.
+class _Place(NamedTuple):
+    """What the plan depends on."""
+
+    out: Path | None
+    overlay: bool
+    overwrite: OverwriteChoice
+
+
+def _plan(paths: list[Path], asked: _Place, not_read: Counter[str]) -> list[Job]:
+    """Settle every job, writing nothing; not_read: counts, by kind, pictures that are passed by.
 
     Raises:
         UsageError, NoPhotoError, TargetError: the run cannot be meant, or cannot be written.
@@ -93,17 +106,18 @@ def _plan(
     from ..batch.sources import MASK_ENDING, find_sources, without_masks
     from .masks import is_own_mask
 
-    sources = without_masks(find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES), is_own_mask)
-    if out is not None:
-        refuse_out(paths, out)
-        check_out(out)
+    found = find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES, not_read)
+    sources = without_masks(found, is_own_mask)
+    if asked.out is not None:
+        refuse_out(paths, asked.out)
+        check_out(asked.out)
     naming = Naming(
-        out,
+        asked.out,
         codecs.PHOTO_SUFFIXES,
-        lambda source: "jpeg" if overlay else "png",
+        lambda source: "jpeg" if asked.overlay else "png",
         ending=MASK_ENDING,
     )
-    return skip_older(make_jobs(sources, naming), overwrite.value)
+    return skip_older(make_jobs(sources, naming), asked.overwrite.value)
 
 
 class _Picture(NamedTuple):

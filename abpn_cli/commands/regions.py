@@ -69,7 +69,10 @@ class Regions:
                     f"the {ONLY} folder holds no mask for it",
                     f"Put {shown(job.relative.with_suffix('.png'))} there, white where to retouch.",
                 )
-            return Region(None, f"the {self.option} folder holds no mask for this photo")
+            from ..photo import Notice
+
+            told = Notice(f"the {self.option} folder holds no mask for this photo")
+            return Region(None, told)
 
         return of
 

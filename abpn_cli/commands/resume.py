@@ -6,17 +6,17 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from .. import __version__
 from ..errors import PhotoError, WeightsError
 from ..files import content_of
 from . import shoot
-from .options import OverwriteChoice
+from .options import OverwriteChoice, Precision
+from .story import Story, all_skipped
 
 if TYPE_CHECKING:
     from ..batch.journal import Ledger, Run
@@ -28,8 +28,11 @@ if TYPE_CHECKING:
     from ..photo import Job
 
 Product = TypeVar("Product")
+Thing = TypeVar("Thing")
 
 SETTLERS = 2  # hashing is as fast as the disk
+DEVICES = ("cpu", "cuda")  # any of which `--device auto` may mean
+PRECISION = "float32"  # what `--precision auto` means on each of them
 
 
 @dataclass(frozen=True)
@@ -68,10 +71,10 @@ def go(
     shoot.check_report(settings.json, jobs)
     weights = shoot.find_weights(settings)
     if settings.dry_run:
-        shoot.Story(settings, weights, _settled(settings, weights, jobs, asked)).tell_plan()
+        Story(settings, weights, _settled(settings, weights, jobs, asked)).tell_plan()
     elif asked.overwrite is OverwriteChoice.NEVER and all(_exists(job.target) for job in jobs):
-        story = shoot.Story(settings, weights, _settled(settings, weights, jobs, asked))
-        story.tell_run(lambda stopped: shoot.all_skipped(story.jobs), settings.device)
+        story = Story(settings, weights, _settled(settings, weights, jobs, asked))
+        story.tell_run(lambda stopped: all_skipped(story.jobs), settings.device)
     else:
         _run(settings, weights, jobs, asked, stages)
 
@@ -83,22 +86,68 @@ def _run(
     asked: Resumable,
     stages: Callable[[Retoucher, DecodePool, Keeper], Stages[Product]],
 ) -> None:
+    from ..batch.journal import journal_path
     from ..batch.keeper import keep_journal
     from ..batch.pipeline import run
 
     digest = _hash_of_weights(weights)  # before they are loaded: what comes between is noticed
-    retoucher = shoot.make_retoucher(settings, weights)
     room = shoot.room_for(settings, len(jobs))
-    made_with = _made_with(settings, digest, asked, retoucher.device.type, retoucher.precision)
+    engine = _Late(lambda: shoot.make_retoucher(settings, weights))
+    if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is made in vain
+        engine.get()
     with keep_journal(asked.out) as keeper, ExitStack() as stack:
-        keeper.begin(made_with)
-        resume = _resume(asked, keeper.ledger, lambda: made_with, stack)
-        pool = stack.enter_context(shoot.make_pool(settings, room.decoders))
-        work = replace(stages(retoucher, pool, keeper), settle=resume.settle)
-        story = shoot.Story(settings, weights, jobs, keeper.warnings)
-        story.tell_run(
-            lambda stopped: keeper.failures(run(jobs, work, room, stopped)), str(retoucher.device)
-        )
+
+        def make() -> _Workshop[Product]:
+            retoucher = engine.get()
+            device, precision = retoucher.device, retoucher.precision
+            keeper.begin(_made_with(settings, digest, asked, device.type, precision))
+            pool = stack.enter_context(shoot.make_pool(settings, room.decoders))
+            return _Workshop(stages(retoucher, pool, keeper), str(device))
+
+        workshop = _Late(make)
+        resume = _resume(asked, keeper.ledger, _alike(settings, digest, asked), stack)
+        device = settings.device
+        if any(map(resume.is_due, jobs)):  # then what is wrong with it is told first, and alone
+            device = workshop.get().device
+        work = _put_off(lambda: workshop.get().stages, resume.settle)
+        story = Story(settings, weights, jobs, keeper.warnings)
+        story.tell_run(lambda stopped: keeper.failures(run(jobs, work, room, stopped)), device)
+
+
+class _Workshop(NamedTuple, Generic[Product]):
+    """All that photos are done with, which takes seconds to get ready."""
+
+    stages: Stages[Product]
+    device: str
+
+
+class _Late(Generic[Thing]):
+    """Something that is made when it is first wanted, from any thread."""
+
+    def __init__(self, make: Callable[[], Thing]) -> None:
+        self._make = make
+        self._made: list[Thing] = []
+        self._lock = Lock()
+
+    def get(self) -> Thing:
+        """Return it; what stops it from being made is raised."""
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+
+def _put_off(made: Callable[[], Stages[Product]], settle: Callable[[Job], Job]) -> Stages[Product]:
+    """Return stages that are made for the first photo that needs doing: there may be none."""
+    from ..batch.pipeline import Stages
+
+    return Stages(
+        cost=lambda job: made().cost(job),
+        decode=lambda job: made().decode(job),
+        retouch=lambda job, photo: made().retouch(job, photo),
+        encode=lambda job, product: made().encode(job, product),
+        settle=settle,
+    )
 
 
 def _settled(
@@ -107,17 +156,9 @@ def _settled(
     """Settle the whole plan, writing nothing, as a run would."""
     from ..batch.journal import read_journal
 
-    @cache
-    def would_be() -> Run:
-        from ..engine.network import choose_device, choose_precision
-
-        device = choose_device(settings.device)
-        precision = choose_precision(settings.precision.value, device)
-        digest = _hash_of_weights(weights)
-        return _made_with(settings, digest, asked, device.type, precision)
-
+    alike = _alike(settings, _hash_of_weights(weights), asked)
     with ExitStack() as stack, ThreadPoolExecutor(SETTLERS) as crew:
-        resume = _resume(asked, read_journal(asked.out), would_be, stack)
+        resume = _resume(asked, read_journal(asked.out), alike, stack)
         return list(crew.map(resume.settle, jobs))
 
 
@@ -156,10 +197,22 @@ def _made_with(
     )
 
 
-def _resume(asked: Resumable, ledger: Ledger, run: Callable[[], Run], stack: ExitStack) -> Resume:
+def _alike(settings: shoot.Settings, weights: str, asked: Resumable) -> list[Run]:
+    """Say what outputs may have been made with to be up to date, without asking for a device.
+
+    With `--device auto` the outputs of every device are: a shoot need not be done again where its
+    graphics card is not there today.
+    """
+    kinds = DEVICES if settings.device == "auto" else (settings.device.partition(":")[0],)
+    auto = settings.precision is Precision.AUTO
+    precision = PRECISION if auto else settings.precision.value
+    return [_made_with(settings, weights, asked, kind, precision) for kind in kinds]
+
+
+def _resume(asked: Resumable, ledger: Ledger, alike: Sequence[Run], stack: ExitStack) -> Resume:
     from ..batch.resume import Reading, Resume
 
-    reading = Reading(asked.inputs, _Checker(stack).is_whole, run)
+    reading = Reading(asked.inputs, _Checker(stack).is_whole, alike)
     return Resume(asked.out, asked.overwrite.value, ledger, reading)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
@@ -142,7 +143,9 @@ def retouch(
     jpeg_mode = _jpeg_mode(jpeg, upright)
     if quality is not None:
         options.check_range("--quality", quality, 1, 100)
-    planned = _plan(paths, out, _Naming(format_, prefer, save_mask))
+    not_read: Counter[str] = Counter()
+    planned = _plan(paths, out, _Naming(format_, prefer, save_mask), not_read)
+    settings = replace(settings, not_read=not_read)
     if quality is not None and jpeg_mode is JpegMode.KEEP and any(map(_stays_jpeg, planned)):
         settings = replace(settings, warnings=(QUALITY_UNUSED,))
     looks = _Looks(
@@ -154,7 +157,7 @@ def retouch(
         jpeg_mode,
         upright,
     )
-    choices = {**looks.choices(), "format": format_.value, "save_mask": save_mask}
+    choices = {**looks.choices(), "format": format_.value}
     resumable = resume.Resumable(out, overwrite, choices, looks.inputs)
     resume.go(settings, planned, resumable, looks.stages)
 
@@ -186,8 +189,8 @@ class _Naming(NamedTuple):
     save_mask: bool
 
 
-def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
-    """Settle every job, writing nothing.
+def _plan(paths: list[Path], out: Path, asked: _Naming, not_read: Counter[str]) -> list[Job]:
+    """Settle every job, writing nothing; not_read: counts, by kind, pictures that are passed by.
 
     Raises:
         UsageError, NoPhotoError, TargetError: the run cannot be meant, or cannot be written.
@@ -207,7 +210,7 @@ def _plan(paths: list[Path], out: Path, asked: _Naming) -> list[Job]:
     def format_of(source: Source) -> FormatName:
         return NAMES[asked.format] or same_format(source, known_bits)
 
-    found = find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES)
+    found = find_sources(paths, codecs.sniff, codecs.PHOTO_SUFFIXES, not_read)
     refuse_out(paths, out)
     sources = settle_twins(
         without_masks(found, is_own_mask), asked.prefer.value if asked.prefer else None

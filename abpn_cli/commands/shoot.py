@@ -1,19 +1,16 @@
-"""What the verbs that go through a shoot share: settings, room in memory, telling the run."""
+"""What the verbs that go through a shoot share: settings, room in memory, the run itself."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from time import perf_counter
 from typing import TYPE_CHECKING, TypeVar
 
-import typer
-
-from .. import __version__
-from ..errors import AbpnError, TargetError, UsageError, WeightsError, shown
+from ..errors import TargetError, UsageError, WeightsError, shown
 from .options import (
     STDOUT,
     Precision,
@@ -23,16 +20,14 @@ from .options import (
     pixel_count,
     worker_count,
 )
-from .output import refuse_photo, write_stdout, write_text
+from .output import refuse_photo
+from .story import Story, all_skipped
 
 if TYPE_CHECKING:
     from ..batch.pipeline import Limits, Stages
     from ..codecs import DecodePool, Header
     from ..engine import Retoucher
-    from ..photo import Job, Outcome
-    from ..report.console import Teller
-    from ..report.events import Events
-    from ..report.tally import Tally
+    from ..photo import Job
 
 Product = TypeVar("Product")
 
@@ -44,7 +39,8 @@ IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the re
 class Settings:
     """What every verb that goes through a shoot takes; checked when it is made.
 
-    warnings: what is to be known of the options as given, one sentence each.
+    warnings: what is to be known of the options as given, one sentence each; not_read: how many
+    pictures are passed by, by kind. Both are known when the plan is made.
     """
 
     verb: str
@@ -64,6 +60,7 @@ class Settings:
     accept_damaged: bool = False
     raw_space: RawSpace = RawSpace.SRGB
     warnings: tuple[str, ...] = ()
+    not_read: Mapping[str, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before a photo is looked for.
@@ -85,6 +82,7 @@ def go(
     settings: Settings,
     jobs: Sequence[Job],
     stages: Callable[[Retoucher, DecodePool], Stages[Product]],
+    held: AbstractContextManager[None],
 ) -> None:
     """Do a run, or tell what it would do.
 
@@ -92,6 +90,7 @@ def go(
         settings: what the user asked for.
         jobs: the plan.
         stages: makes the verb's own work from the network and the decoders.
+        held: entered before anything is written, left when all is.
 
     Raises:
         typer.Exit: with the run's exit code, where it is not 0.
@@ -104,13 +103,14 @@ def go(
     if settings.dry_run:
         story.tell_plan()
     elif not to_do:
-        story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
+        with held:
+            story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
     else:
         from ..batch.pipeline import run
 
         retoucher = make_retoucher(settings, weights)
         room = room_for(settings, to_do)
-        with make_pool(settings, room.decoders) as pool:
+        with held, make_pool(settings, room.decoders) as pool:
             work = stages(retoucher, pool)
             story.tell_run(lambda stopped: run(jobs, work, room, stopped), str(retoucher.device))
 
@@ -143,116 +143,6 @@ def room_for(settings: Settings, photos: int) -> Limits:
     return limits_for(workers, memory_bytes(settings.max_memory))
 
 
-class Story:
-    """Tells one run to people and to scripts alike.
-
-    warnings: what is to be known of the run as a whole, one sentence each.
-    """
-
-    def __init__(
-        self,
-        settings: Settings,
-        weights: Path,
-        jobs: Sequence[Job],
-        warnings: tuple[str, ...] = (),
-    ) -> None:
-        self.teller = make_teller(settings.quiet, settings.verbose)
-        self.events = make_events(settings.json, settings.ndjson)
-        self.settings = settings
-        self.weights = weights
-        self.jobs = jobs
-        self.warnings = settings.warnings + warnings
-        self.skipped = sum(bool(job.skip) for job in jobs)
-
-    def tell_plan(self) -> None:
-        """Tell what the run would do (`--dry-run`)."""
-        from ..report.events import planned_event, summary_event
-        from ..report.tally import Tally
-
-        self._begin(self.settings.device)
-        for job in self.jobs:
-            self.events.tell(planned_event(job))
-        self.teller.plan(self.jobs)
-        foreign = sum(job.foreign for job in self.jobs)
-        tally = Tally(len(self.jobs), skipped=self.skipped, foreign=foreign)
-        self.events.tell(summary_event(tally, 0.0, 0, ""))
-        self.events.close()
-
-    def tell_run(
-        self, outcomes: Callable[[Callable[[], bool]], Iterator[Outcome]], device: str
-    ) -> None:
-        """Go through the outcomes and tell each, from the plan to the summary.
-
-        Raises:
-            typer.Exit: with the run's exit code, where it is not 0.
-            AbpnError: what stopped the run, after the summary.
-        """
-        from ..batch.stop import stop_on_signals
-        from ..report.events import photo_event
-        from ..report.tally import Tally
-
-        tally = Tally(len(self.jobs))
-        left = {job.target: job for job in self.jobs}
-        start = perf_counter()
-        fatal: AbpnError | None = None
-        with stop_on_signals() as stop:
-            try:
-                self._begin(device)
-                with self.teller.progress(len(self.jobs)):
-                    for outcome in outcomes(stop.asked):
-                        del left[outcome.job.target]  # no two jobs have one target
-                        tally.add(outcome)
-                        self.teller.photo(outcome)
-                        self.events.tell(photo_event(outcome))
-            except AbpnError as error:
-                fatal = error
-            code = stop.exit_code or _exit_code(tally, fatal)
-            self._tell_end(tally, list(left.values()), perf_counter() - start, code, fatal)
-        if fatal is not None and not stop.asked():
-            raise fatal
-        if code:
-            raise typer.Exit(code)
-
-    def _tell_end(
-        self, tally: Tally, left: list[Job], seconds: float, code: int, fatal: AbpnError | None
-    ) -> None:
-        """Tell what the run did not come to, and what it adds up to."""
-        from ..photo import Outcome
-        from ..report.events import photo_event, summary_event
-
-        undone = [Outcome(job, "not_done") for job in left]
-        for outcome in undone:
-            tally.add(outcome)
-        self.teller.summary(tally, seconds)
-        for outcome in undone:
-            self.events.tell(photo_event(outcome))
-        self.events.tell(summary_event(tally, seconds, code, str(fatal) if fatal else ""))
-        self.events.close()
-
-    def _begin(self, device: str) -> None:
-        from ..report.events import Setup, plan_event
-
-        setup = Setup(
-            self.settings.verb,
-            __version__,
-            self.settings.task,
-            shown(self.weights),
-            device,
-            self.settings.dry_run,
-            self.warnings,
-        )
-        self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
-        for warning in self.warnings:
-            self.teller.note(warning)
-        self.teller.detail(f"weights {shown(self.weights)}, device {device}")
-
-
-def _exit_code(tally: Tally, fatal: AbpnError | None) -> int:
-    if fatal is not None:
-        return fatal.exit_code
-    return 3 if tally.failed else 0
-
-
 def find_weights(settings: Settings) -> Path:
     """Settle which weights file is used.
 
@@ -268,13 +158,6 @@ def find_weights(settings: Settings) -> Path:
             settings.weights, "no such weights file", "Check --weights, or use --task alone."
         )
     return settings.weights
-
-
-def all_skipped(jobs: Sequence[Job]) -> Iterator[Outcome]:
-    """Yield the outcomes of a run that has nothing to do: no network, no decoder is started."""
-    from ..photo import Outcome
-
-    return (Outcome(job, "skipped", warnings=job.warnings) for job in jobs)
 
 
 def limits_for(workers: int, max_bytes: int) -> Limits:
@@ -330,24 +213,3 @@ def check_report(json: Path | None, jobs: Sequence[Job]) -> None:
     used = ((job.source, *written_by(job)) for job in jobs)
     if any(real == file.resolve() for file in chain.from_iterable(used)):
         raise UsageError(f"--json {shown(json)}: belongs to this run. Name another file.")
-
-
-def make_teller(quiet: bool, verbose: bool) -> Teller:
-    """Connect `-q` and `-v` to the console."""
-    from ..report.console import Loudness, Teller
-
-    if quiet:
-        return Teller(Loudness.QUIET)
-    return Teller(Loudness.VERBOSE if verbose else Loudness.NORMAL)
-
-
-def make_events(json: Path | None, ndjson: bool) -> Events:
-    """Connect `--json` and `--ndjson` to where reports go."""
-    from ..report.events import Events
-
-    line = write_stdout if ndjson else None
-    if json is None:
-        return Events(line, None)
-    if json == STDOUT:
-        return Events(line, write_stdout)
-    return Events(line, lambda text: write_text(json, text))

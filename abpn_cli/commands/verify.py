@@ -3,8 +3,9 @@
 `--json` gives one document, schema 1: ``out``; ``photos``, by output name: ``output``, ``source``,
 ``verdict`` (ok; changed since delivery; missing, damaged, wrong; failed: no run could do it) and
 ``checks`` (``name``; ``state``: ok, off, changed, unchecked; ``words`` or null); ``leftovers``,
-half-written by killed runs; ``unfinished``, whole but in no photo line; ``strangers``, which no run
-wrote; ``warnings`` about the journal; ``summary``, how many of each, and ``exit_code``.
+half-written by killed runs; ``unfinished``, whole but in no photo line; ``earlier``, masks and
+sidecars of runs before the last; ``strangers``, which no run wrote; ``warnings`` about the journal;
+``summary``, how many of each, and ``exit_code``.
 """
 
 from __future__ import annotations
@@ -204,12 +205,14 @@ def _document(report: Report, out: Path, code: int) -> dict[str, Any]:
         "photos": [_facts(verdict) for verdict in report.verdicts],
         "leftovers": [shown(name) for name in files.leftovers],
         "unfinished": [shown(name) for name in files.unfinished],
+        "earlier": [shown(name) for name in files.earlier],
         "strangers": [shown(name) for name in files.strangers],
         "warnings": list(report.warnings),
         "summary": {
             "photos": len(report.verdicts),
             **{kind: report.counts[kind] for kind in KINDS},
             "leftovers": len(files.leftovers) + len(files.unfinished),
+            "earlier": len(files.earlier),
             "strangers": len(files.strangers),
             "exit_code": code,
         },
@@ -249,9 +252,14 @@ def _text(report: Report, verbose: bool) -> str:
         f"{check.name}: {check.words}" for v in report.verdicts for check in v.unchecked
     ).most_common():
         lines.append(f"not checked of {plural(count, 'photo')}: {words}")
-    if report.survey.strangers:
-        lines.append(f"{plural(len(report.survey.strangers), 'file')} that no run wrote:")
-        lines += [f"  {shown(name)}" for name in report.survey.strangers if verbose]
+    for names, words in (
+        (report.survey.earlier, "that an earlier run left beside its photos"),
+        (report.survey.strangers, "that no run wrote"),
+    ):
+        if not names:
+            continue
+        lines.append(f"{plural(len(names), 'file')} {words}:")
+        lines += [f"  {shown(name)}" for name in names if verbose]
         if not verbose:
             lines[-1] = lines[-1].removesuffix(":") + " (-v names them)"
     lines += [f"warning: {warning}" for warning in report.warnings]

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ..errors import PhotoError
 from ..nets.abpn import MIN_SIDE
 from ..nets.lrl import LRL_MULTIPLE, MASK_STRIDE
-from ..photo import Edit, Photo, turn_back, turn_upright, with_warnings
+from ..photo import Edit, Notice, Photo, turn_back, turn_upright, with_warnings
 from .colour import Image, colour_space
+from .contours import damp_ghosts
 from .crew import Crew
 from .finish import Sketch, finish, no_numbers
 from .gate import Gate, Plane, Reach, fit_mask, smoothstep
@@ -21,6 +25,19 @@ from .outlook import Outlook, outlook
 from .pyramid import Canvas, coarse_levels, first_level, pad, padded_length
 
 __all__ = ["Retoucher", "choose_device"]
+
+SHAPE_TOLERANCE = 0.01  # of a mask's width by its height against the photo's: sizes are rounded
+
+
+class Worked(NamedTuple):
+    """A retouched photo; edit: what was done to it; opened: computes where it could be changed.
+
+    opened returns (H, W): True where the gate is above 0.
+    """
+
+    photo: Photo
+    edit: Edit
+    opened: Callable[[], NDArray[np.bool_]]
 
 
 class Retoucher:
@@ -65,20 +82,39 @@ class Retoucher:
 
         strength: 0..1.5, scales the blend layer.
         only, protect: (H, W) float32 in [0, 1], stored orientation, white = retouch or protect;
-                  of the upright photo's size they are turned, of any other they are resized, with a
-                  warning on the photo returned.
+                  those with the upright photo's shape are turned, those of another size resized,
+                  with a warning on the photo returned.
 
         Returns the photo, alpha and metadata as they were, and what was done to it.
 
         Raises:
-            PhotoError: too small, too big for the memory allowed, or the network fails on it.
+            PhotoError: too small, too big for the memory allowed, a mask of another shape, or the
+                network fails on it.
             DeviceError: the device is out of memory.
+        """
+        worked = self.worked(photo, strength, only, protect)
+        return worked.photo, worked.edit
+
+    def worked(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+    ) -> Worked:
+        """Do what `retouch` does, and tell where the photo was open to change.
+
+        Raises:
+            PhotoError, DeviceError: as `retouch`.
         """
         with self._network.at_work():
             sketch, warnings = self._sketch(photo, strength, only, protect)
             done = finish(self._network, self._crew, sketch)
-        edit = Edit(done.gated, done.changed, sketch.levels, str(self.device), done.largest)
-        return with_warnings(replace(photo, pixels=done.pixels), *warnings), edit
+        edit = Edit(
+            done.gated, done.changed, sketch.levels, str(self.device), done.largest, sketch.ghosts
+        )
+        retouched = with_warnings(replace(photo, pixels=done.pixels), *warnings)
+        return Worked(retouched, edit, sketch.reach.gate.opened)
 
     def gate(self, photo: Photo) -> Plane:
         """Compute g alone: (H, W) float32 in [0, 1], the photo's size and stored orientation.
@@ -93,6 +129,21 @@ class Retoucher:
             images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
             painted = self._paint(photo, images[-1])
         return self._gate(photo, painted).whole()
+
+    @property
+    def task(self) -> str:
+        """What the network learnt to retouch, as its weights say."""
+        return self._network.task
+
+    @property
+    def max_bytes(self) -> int:
+        """What one photo may take, program and network included."""
+        return self._max_bytes
+
+    @property
+    def weight_bytes(self) -> int:
+        """Memory the network's parameters take."""
+        return self._network.weight_bytes
 
     @property
     def spare_bytes(self) -> int:
@@ -114,18 +165,20 @@ class Retoucher:
         self, photo: Photo, strength: float, only: Plane | None, protect: Plane | None
     ) -> tuple[Sketch, list[str]]:
         """Find the edit at thumbnail size; arguments as of `retouch`, and warnings for the user."""
-        size = photo.pixels.shape[:2]
         self._check(photo, masks=sum(mask is not None for mask in (only, protect)))
-        turn = photo.metadata.orientation
-        only, only_warning = _fitted(only, size, turn, "--only")
-        protect, protect_warning = _fitted(protect, size, turn, "--protect")
+        only, only_warning = fitted(only, photo, "--only")
+        protect, protect_warning = fitted(protect, photo, "--protect")
         canvas, colour_warning = self._canvas(photo)
         images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
         painted = self._paint(photo, images[-1])
         layer = self._network.unblend(images[-1], painted.retouched)
-        reach = Reach(self._gate(photo, painted), strength, only, protect)
+        gate = self._gate(photo, painted)
+        seen = Gate(gate.grid, MASK_STRIDE, images[-1].shape[:2]).whole()[..., None]
+        retouched = self._network.blend(images[-1], layer * seen)
+        layer, ghosts = damp_ghosts(images[-1], retouched, layer)
+        reach = Reach(gate, strength, only, protect)
         warnings = [w for w in (colour_warning, only_warning, protect_warning) if w]
-        return Sketch(photo.source, canvas, images, layer, reach), warnings
+        return Sketch(photo.source, canvas, images, layer, reach, ghosts), warnings
 
     def _check(self, photo: Photo, masks: int) -> None:
         height, width = photo.pixels.shape[:2]
@@ -178,16 +231,36 @@ class Retoucher:
         return Gate(grid, MASK_STRIDE * 2 ** self._levels(photo), (height, width))
 
 
-def _fitted(
-    mask: Plane | None, size: tuple[int, int], turn: int, option: str
-) -> tuple[Plane | None, str]:
-    """A user's mask at the photo's (height, width), and a warning where it was resized.
+def fitted(mask: Plane | None, photo: Photo, option: str) -> tuple[Plane | None, str]:
+    """Bring a user's mask to the photo's size, with a warning where it had to be resized.
 
-    turn: the photo's orientation; a mask that has its size lying down was drawn on it upright.
+    Where the photo lies on its side, a mask of its upright shape was drawn on it upright.
+
+    Raises:
+        PhotoError: the mask has another shape, so that nobody can tell what it marks.
     """
-    if mask is not None and turn in (5, 6, 7, 8) and mask.shape == size[::-1] != size:
-        mask = np.ascontiguousarray(turn_back(mask, turn))
+    height, width = size = photo.pixels.shape[:2]
     if mask is None or mask.shape == size:
         return mask, ""
-    had, wanted = f"{mask.shape[1]} x {mask.shape[0]}", f"{size[1]} x {size[0]}"
-    return fit_mask(mask, size), f"Its {option} mask is {had}, the photo {wanted}: resized."
+    had = mask.shape
+    turned = photo.metadata.orientation in (5, 6, 7, 8)
+    if turned and (had == (width, height) or not _alike(had, size)):
+        mask = np.ascontiguousarray(turn_back(mask, photo.metadata.orientation))
+    if mask.shape == size:
+        return mask, ""
+    if not _alike(mask.shape, size):
+        shown = (width, height)[:: -1 if turned else 1]
+        raise PhotoError(
+            photo.source,
+            f"its {option} mask is {had[1]} x {had[0]}, which is not the shape of the photo, "
+            f"{shown[0]} x {shown[1]}",
+            "Draw the mask on this photo, or on a smaller copy of the whole.",
+        )
+    told = f"Its {option} mask is {had[1]} x {had[0]}, the photo {width} x {height}: resized."
+    return fit_mask(mask, size), Notice(told)
+
+
+def _alike(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
+    """Whether two (height, width) have the same shape, but for what rounding does to it."""
+    ratio = size[0] * other[1] / (size[1] * other[0])
+    return abs(ratio - 1) <= SHAPE_TOLERANCE

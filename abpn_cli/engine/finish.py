@@ -31,7 +31,8 @@ class Sketch(NamedTuple):
     """The edit at thumbnail size, and all that is needed to bring it to full size.
 
     source: for the words of errors; canvas: I_0; images: I_1..I_l, whole; layer: B_l;
-    reach:  how much of the layer lands where.
+    reach:  how much of the layer lands where; ghosts: share of the thumbnail on which the layer
+    was taken back along outlines.
     """
 
     source: Path
@@ -39,6 +40,7 @@ class Sketch(NamedTuple):
     images: list[Image]
     layer: Image
     reach: Reach
+    ghosts: float = 0.0
 
     @property
     def levels(self) -> int:

@@ -56,6 +56,13 @@ class Gate:
             gate[tile.window] = self.at(tile)
         return gate
 
+    def opened(self) -> NDArray[np.bool_]:
+        """Where the gate is above 0, (H, W)."""
+        opened = np.empty(self.size, np.bool_)
+        for tile in tiles(self.size):
+            opened[tile.window] = self.at(tile) > 0
+        return opened
+
     def _neighbours(
         self, start: int, stop: int, count: int
     ) -> tuple[NDArray[np.intp], NDArray[np.intp], Plane]:

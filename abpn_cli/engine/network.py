@@ -96,6 +96,7 @@ class Network:
         self._k = self._net.k.detach().float().cpu()
         self.device = device
         self.precision = precision
+        self.task = loaded.header.task
 
     @property
     def config(self) -> AbpnConfig:

@@ -45,7 +45,7 @@ def checked(metadata: Metadata, resolution: Resolution | None) -> tuple[Metadata
                 left_out.append("Parts of its EXIF are damaged and were left out.")
         except BrokenExif:
             metadata = replace(metadata, exif=b"")
-            left_out.append("Its EXIF is damaged and was left out.")
+            left_out.append(words.DAMAGED_EXIF)
     if resolution is not None and not (metadata.exif and exif.resolution(metadata.exif)):
         metadata = replace(metadata, exif=exif.with_resolution(metadata.exif, resolution))
     plain = _without_second_image(metadata)

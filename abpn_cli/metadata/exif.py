@@ -21,6 +21,7 @@ from .block import (
     thumbnail_ranges,
 )
 from .ifd import (
+    ASCII,
     EXIF_IFD,
     GPS_IFD,
     LONG,
@@ -104,7 +105,7 @@ def modified(block: bytes) -> str:
 def _text(block: bytes, entries: list[Entry], tag: int) -> str:
     """Return the text of a tag without its closing zeros, "" where there is none."""
     values = (field_of(block, entry).data for entry in entries if entry.tag == tag)
-    return next(values, b"").rstrip(b"\0 ").decode("ascii", "replace")
+    return next(values, b"").rstrip(b"\0 ").decode("utf-8", "replace")
 
 
 def with_resolution(block: bytes, value: Resolution) -> bytes:
@@ -117,6 +118,27 @@ def with_resolution(block: bytes, value: Resolution) -> bytes:
         short(order, RESOLUTION_UNIT, value.unit),
     ]
     return rewrite(block, frozenset(), changes, None)
+
+
+def with_texts(block: bytes, texts: dict[int, str]) -> tuple[set[int], bytes]:
+    """Put texts under tags that the main directory does not have.
+
+    texts: by tag; written as UTF-8, which is what readers take ASCII for that is none.
+    Returns the tags that hold their text now, and the block; an empty one is begun. Raises
+    BrokenExif.
+    """
+    parsed = parse(block or NO_EXIF)
+    held = {entry.tag: _text(block, [entry], entry.tag) for entry in parsed.main}
+    changes = []
+    said = set()
+    for tag, text in texts.items():
+        plain = text.replace("\0", " ").rstrip()
+        if tag not in held:
+            data = plain.encode("utf-8", "replace") + b"\0"
+            changes.append(Field(tag, ASCII, len(data), data))
+        if held.get(tag, plain) == plain:
+            said.add(tag)
+    return said, rewrite(block or NO_EXIF, frozenset(), changes, None) if changes else block
 
 
 def with_orientation(block: bytes, value: int) -> bytes:

@@ -7,8 +7,9 @@ import struct
 from typing import NamedTuple
 
 from ..photo import Metadata
-from . import icc, photoshop, words, xmp
+from . import icc, photoshop, xmp
 from .exif import Resolution
+from .segments import sorted_out
 
 SOI, EOI, SOS, DRI, APP0, APP1, APP2, APP11, APP13, APP14, COM = (
     *(0xD8, 0xD9, 0xDA, 0xDD, 0xE0, 0xE1, 0xE2, 0xEB, 0xED, 0xEE, 0xFE),
@@ -21,10 +22,6 @@ _XMP = b"http://ns.adobe.com/xap/1.0/\0"
 _EXTENDED_XMP = b"http://ns.adobe.com/xmp/extension/\0"
 _ICC = b"ICC_PROFILE\0"
 _PHOTOSHOP = b"Photoshop 3.0\0"
-_MPF = b"MPF\0"
-_ISO_GAIN_MAP = b"urn:iso:std:iso:ts:21496:-1\0"
-_JUMBF = b"JP"
-_C2PA = b"c2pa"
 _TIFF_HEADS = (b"II*\0", b"MM\0*")
 _EXTENDED_CHUNK = MAX_PAYLOAD - len(_EXTENDED_XMP) - 40
 _ICC_CHUNK = 65519
@@ -94,8 +91,8 @@ def frame_of(segments: list[Segment]) -> Frame | None:
 def read(segments: list[Segment]) -> tuple[Metadata, list[str]]:
     """Collect the metadata of a JPEG; orientation is left at 1.
 
-    What belongs to the old encoding (APP14, MPF, FPXR, JUMBF) is not collected. Returns the
-    metadata and what could not be read or kept, one sentence each.
+    What becomes of the other segments stands in `segments`. Returns the metadata and what could
+    not be read or kept, one sentence each.
     """
     packet = b""
     comments, shop = [], []
@@ -110,6 +107,7 @@ def read(segments: list[Segment]) -> tuple[Metadata, list[str]]:
     extended, lost = _read_extended(segments, xmp.extended_guid(packet))
     profile, broken = _read_icc(segments)
     damaged = photoshop.fault(blocks)
+    others, left_out = sorted_out(segments)
     metadata = Metadata(
         exif=_read_exif(segments),
         xmp=packet,
@@ -119,21 +117,9 @@ def read(segments: list[Segment]) -> tuple[Metadata, list[str]]:
         icc=profile,
         comment=comments[0] if comments else b"",
         more_comments=tuple(comments[1:]),
+        segments=others,
     )
-    return metadata, [*lost, *broken, *filter(None, [damaged]), *_not_carried(segments)]
-
-
-def _not_carried(segments: list[Segment]) -> list[str]:
-    """Say what is knowingly left out, one sentence each."""
-    told = []
-    if any(marker == APP2 and payload.startswith(_MPF) for marker, payload in segments):
-        told.append(words.FURTHER_IMAGES)
-    if any(marker == APP2 and payload.startswith(_ISO_GAIN_MAP) for marker, payload in segments):
-        told.append(words.GAIN_MAP)
-    boxes = [payload for marker, payload in segments if marker == APP11]
-    if any(payload.startswith(_JUMBF) for payload in boxes):
-        told.append(words.C2PA if any(_C2PA in payload for payload in boxes) else words.JUMBF)
-    return told
+    return metadata, [*lost, *broken, *filter(None, [damaged]), *left_out]
 
 
 def _read_exif(segments: list[Segment]) -> bytes:
@@ -227,6 +213,7 @@ def write(encoded: bytes, metadata: Metadata) -> tuple[bytes, list[str]]:
         chunks = []
     for number, chunk in enumerate(chunks, 1):
         parts.append(Segment(APP2, _ICC + bytes([number, len(chunks)]) + chunk))
+    parts += [Segment(marker, payload) for marker, payload in metadata.segments]
     if metadata.comment:
         comments = (metadata.comment, *metadata.more_comments)
         parts += [Segment(COM, comment[:MAX_PAYLOAD]) for comment in comments]

@@ -23,9 +23,9 @@ _RAW_PROFILE = b"Raw profile type "
 _LENGTH_DIGITS = 10  # of the length a raw profile states
 _LEFT_OUT = ((b"caBX", words.C2PA), (b"acTL", words.ANIMATION))
 _TEXT = (b"tEXt", b"zTXt", b"iTXt")
-_COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI")
+COLOUR = (b"cHRM", b"gAMA", b"sRGB", b"cICP", b"mDCV", b"cLLI")
 # what says how the same values look, and words about the photo: carried from PNG to PNG
-_CARRIED = frozenset({*_COLOUR, *_TEXT})
+_CARRIED = frozenset({*COLOUR, *_TEXT})
 
 
 class BrokenPng(ValueError):
@@ -125,7 +125,8 @@ def read(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
     """
     found = {chunk.type: chunk.data for chunk in chunks if chunk.type in (b"eXIf", b"iCCP")}
     inflate = _Inflater()
-    packet = comment = b""
+    packet = b""
+    comments: list[bytes] = []
     profiles: dict[bytes, bytes] = {}
     carried = []
     left_out = []
@@ -139,7 +140,7 @@ def read(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
             profiles[keyword[len(_RAW_PROFILE) :].lower()] = _raw_profile(_text(chunk, inflate))
         else:
             if keyword == b"Comment":
-                comment = comment or _text(chunk, inflate)
+                comments.append(_decoded(chunk, _text(chunk, inflate)).encode())
             carried.append((chunk.type, chunk.data))
     icc = profiles.get(b"icc", b"") or profiles.get(b"icm", b"")
     if b"iCCP" in found:
@@ -159,7 +160,8 @@ def read(chunks: list[Chunk]) -> tuple[Metadata, list[str]]:
         iptc=iptc,
         photoshop=b"" if shop[:1] == b"\x1c" else shop,
         icc=icc,
-        comment=comment,
+        comment=comments[0] if comments else b"",
+        more_comments=tuple(comments[1:]),
         chunks=tuple(carried),
     )
     return metadata, left_out
@@ -197,7 +199,7 @@ def write(encoded: bytes, metadata: Metadata, resolution: Resolution | None) -> 
         chunk_bytes(kind, data)
         for kind, data in metadata.chunks
         # beside a profile these are redundant, and sRGB beside iCCP is an error
-        if kind not in _COLOUR or not metadata.icc
+        if kind not in COLOUR or not metadata.icc
     ]
     if resolution is not None and resolution.unit in (2, 3):
         metre = 0.0254 if resolution.unit == 2 else 0.01
@@ -212,8 +214,7 @@ def write(encoded: bytes, metadata: Metadata, resolution: Resolution | None) -> 
     if blocks:
         pieces.append(_raw_profile_chunk(b"iptc", blocks))
     if metadata.comment and not metadata.chunks:
-        text = metadata.comment.rstrip(b"\0").replace(b"\0", b" ")
-        pieces.append(chunk_bytes(b"tEXt", b"Comment\0" + text))
+        pieces += map(_comment_chunk, (metadata.comment, *metadata.more_comments))
     pixels = [chunk.raw for chunk in chunks if chunk.type in (b"IDAT", b"IEND")]
     return SIGNATURE + b"".join([*pieces, *pixels])
 
@@ -254,6 +255,37 @@ def _text(chunk: Chunk, inflate: _Inflater) -> bytes:
     compressed, rest = rest[:1] == b"\x01", rest[2:]
     text = rest.partition(b"\0")[2].partition(b"\0")[2]  # behind language and translated keyword
     return inflate(text) if compressed else text
+
+
+def _decoded(chunk: Chunk, text: bytes) -> str:
+    """Decode the text of a chunk: international ones are UTF-8, the others Latin-1."""
+    if chunk.type == b"iTXt":
+        return text.decode("utf-8", "replace")
+    return text.decode("latin-1")
+
+
+def words_of(chunks: Iterable[tuple[bytes, bytes]]) -> list[tuple[str, str]]:
+    """Return keyword and text of the text chunks among the carried ones; "" for what is damaged."""
+    inflate = _Inflater()
+    texts = [Chunk(kind, data, b"") for kind, data in chunks if kind in _TEXT]
+    return [
+        (
+            chunk.data.partition(b"\0")[0].decode("latin-1"),
+            _decoded(chunk, _text(chunk, inflate)),
+        )
+        for chunk in texts
+    ]
+
+
+def _comment_chunk(comment: bytes) -> bytes:
+    """Make a text chunk of a JPEG's comment: Latin-1 unless it is UTF-8 and more than ASCII."""
+    text = comment.rstrip(b"\0").replace(b"\0", b" ")
+    try:
+        if not text.isascii() and text.decode("utf-8"):
+            return chunk_bytes(b"iTXt", b"Comment\0\0\0\0\0" + text)
+    except UnicodeDecodeError:
+        pass  # no UTF-8: what most programs wrote before it was
+    return chunk_bytes(b"tEXt", b"Comment\0" + text)
 
 
 def _raw_profile(text: bytes) -> bytes:

@@ -23,7 +23,7 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from ..photo import Job, Outcome
+from ..photo import Job, Notice, Outcome
 from .lines import one_line, photo_line, plan_line, plural, summary_lines, warning_line
 from .tally import Tally
 
@@ -94,9 +94,9 @@ class Teller:
     def photo(self, outcome: Outcome) -> None:
         """Tell how one photo went, and move the bar."""
         self._say(photo_line(outcome), _needed(outcome), style=_STYLES[outcome.status])
-        if self.loudness >= Loudness.VERBOSE:
-            for warning in outcome.warnings:
-                self._say(warning_line(outcome.job, warning), Loudness.VERBOSE, style="yellow")
+        for warning in outcome.warnings:
+            needed = Loudness.NORMAL if isinstance(warning, Notice) else Loudness.VERBOSE
+            self._say(warning_line(outcome.job, warning), needed, style="yellow")
         if self.bar is None:
             return
         (task,) = self.bar.tasks

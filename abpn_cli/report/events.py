@@ -4,12 +4,16 @@ Schema 1. Every event has `schema` and `event`:
 
 - ``plan``: first; ``verb``, ``version``, ``task``, ``weights``, ``device``, ``dry_run``, ``photos``
   (how many), ``to_do``, ``skipped`` (known now: outputs are compared with the journal as the run
-  goes, so that it may skip more), ``warnings`` (of the run as a whole).
+  goes, so that it may skip more), ``warnings`` (of the run as a whole), ``not_read`` (pictures
+  that are passed by: how many of each kind that abpn does not read, as ``{"webp": 2}``). The
+  device is the one asked for, which may be ``auto``, where it seems that there is nothing to do.
 - ``photo``: one per job, in order: ``source``, ``output``, ``status`` (done, skipped, failed;
-  not_done, after all others, where the run was stopped before it came to the photo; planned in a
-  dry run), ``format``, ``seconds`` (decode, retouch, encode), ``megapixels``, ``mask_fraction``,
-  ``changed_fraction``, ``levels``, ``device``, ``reason`` (of a skip), ``foreign`` (skipped because
-  the output is somebody's work), ``error``, ``warnings``. What is not known is null.
+  not_done, after all others, where the run was stopped before it came to the photo, or, at once,
+  before it had told of it; planned in a dry run), ``format``, ``seconds`` (decode, retouch,
+  encode), ``megapixels``, ``mask_fraction``, ``changed_fraction``,
+  ``damped_fraction`` (of the photo, where the edit was taken back lest it leave a ghost along an
+  outline), ``levels``, ``device``, ``reason`` (of a skip), ``foreign`` (skipped because the output is somebody's work), ``error``,
+  ``warnings``. What is not known is null.
 - ``summary``: last: ``done``, ``skipped``, ``foreign`` (of the skipped), ``failed``, ``not_done``,
   ``seconds``, ``exit_code``, ``error`` (what stopped the run, or null).
 
@@ -21,7 +25,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ..errors import shown
@@ -44,6 +48,7 @@ class Setup:
     device: str
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
+    not_read: Mapping[str, int] = field(default_factory=dict)
 
 
 def plan_event(setup: Setup, jobs: int, skipped: int) -> Event:
@@ -62,6 +67,7 @@ def photo_event(outcome: Outcome) -> Event:
         "megapixels": outcome.megapixels or None,
         "mask_fraction": edit.mask_fraction if edit else None,
         "changed_fraction": edit.changed_fraction if edit else None,
+        "damped_fraction": edit.damped_fraction if edit else None,
         "levels": edit.levels if edit else None,
         "device": edit.device if edit else None,
         "error": outcome.error or None,
@@ -82,6 +88,7 @@ def planned_event(job: Job) -> Event:
         "megapixels": None,
         "mask_fraction": None,
         "changed_fraction": None,
+        "damped_fraction": None,
         "levels": None,
         "device": None,
         "reason": job.skip or None,

@@ -6,13 +6,14 @@ linear layers `lin0..4.model.1.weight` of version 0.1. None of them ships with a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from ..errors import WeightsError
 
@@ -127,14 +128,30 @@ class Lpips(nn.Module):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         """(N, 3, H, W) RGB in [0, 1], twice, to (N,) distances."""
         total = a.new_zeros(len(a))
+        for layer in self.layers(a, b):
+            total = total + layer.mean((1, 2))
+        return total
+
+    def layers(self, a: Tensor, b: Tensor) -> list[Tensor]:
+        """The distances of each tap, (N, h, w) of its own size; arguments as of `forward`."""
+        found = []
         a, b = ((2 * x - 1 - self.shift) / self.scale for x in (a, b))
         lines = iter(self.lines)
         for index, layer in enumerate(self.features):
             a, b = layer(a), layer(b)
             if index in self.taps:
                 squared = (_unit(a) - _unit(b)).square()
-                total = total + (squared * next(lines)).sum(1).mean((1, 2))
-        return total
+                found.append((squared * next(lines)).sum(1))
+        return found
+
+    @staticmethod
+    def spread(layers: Sequence[Tensor], size: tuple[int, int]) -> Tensor:
+        """Where two pictures differ: the sum of `layers`, enlarged to `size`; (N, H, W)."""
+        enlarged = [
+            F.interpolate(layer[:, None], size=size, mode="bilinear", align_corners=False)[:, 0]
+            for layer in layers
+        ]
+        return torch.stack(enlarged).sum(0)
 
 
 def _unit(features: Tensor) -> Tensor:

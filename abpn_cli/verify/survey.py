@@ -17,11 +17,14 @@ class Survey(NamedTuple):
     leftovers:  half-written files of runs that were killed; the next run removes them.
     unfinished: whole files of runs that were killed before they could say so in the journal; the
                 next run makes them again.
+    earlier:    masks and sidecars of earlier runs, which the last one to do their photos was not
+                asked for.
     strangers:  what no line of the journal names: somebody else's.
     """
 
     leftovers: tuple[str, ...]
     unfinished: tuple[str, ...]
+    earlier: tuple[str, ...]
     strangers: tuple[str, ...]
 
 
@@ -30,17 +33,19 @@ def survey(out: Path, ledger: Ledger) -> Survey:
     delivered = set(ledger.done)
     for record in ledger.done.values():
         delivered.update(record.companions)
-    leftovers, unfinished, strangers = [], [], []
+    leftovers, unfinished, earlier, strangers = [], [], [], []
     for name in sorted(_names(out)):
         if is_leftover(name.rpartition("/")[2]):
             leftovers.append(name)
         elif name in delivered or name == JOURNAL_NAME:
             continue
+        elif name in ledger.companions:
+            earlier.append(name)
         elif name in ledger.known:
             unfinished.append(name)
         else:
             strangers.append(name)
-    return Survey(tuple(leftovers), tuple(unfinished), tuple(strangers))
+    return Survey(tuple(leftovers), tuple(unfinished), tuple(earlier), tuple(strangers))
 
 
 def _names(out: Path) -> Iterator[str]:

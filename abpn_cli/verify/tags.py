@@ -174,7 +174,7 @@ def _resources(metadata: Metadata) -> Counter[tuple[int, bytes]]:
 
 
 def _lost_words(before: Metadata, after: Metadata, format: str) -> Iterator[str]:
-    """Tell lost comments and chunks, which go from JPEG to JPEG and from PNG to PNG."""
+    """Tell lost comments, segments and chunks: from JPEG to JPEG, from PNG to PNG."""
     if before.chunks and format == "png":
         dropped = _COLOUR if before.icc else ()
         wanted = Counter(chunk for chunk in before.chunks if chunk[0] not in dropped)
@@ -184,3 +184,5 @@ def _lost_words(before: Metadata, after: Metadata, format: str) -> Iterator[str]
         comments = Counter((before.comment, *before.more_comments))
         if comments - Counter((after.comment, *after.more_comments)):
             yield "comment"
+    if format == "jpeg" and Counter(before.segments) - Counter(after.segments):
+        yield "a maker's segments"

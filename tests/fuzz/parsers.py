@@ -32,14 +32,15 @@ from typing import NamedTuple
 
 sys.path[:0] = [str(Path(__file__).parents[1]), str(Path(__file__).parents[2])]
 
-import numpy as np
 import tifffile
 from donors import block_with
 from donors import resource as photoshop_resource
-from photos import canon_block, pattern, srgb_profile, write_jpeg, write_png, write_tiff
-from PIL import Image
+from photos import canon_block, srgb_profile
+from seeds import PACKET, heic_seeds, photo_seeds, raw_seeds
 
 from abpn_cli import codecs
+from abpn_cli.codecs.jpeg_stream import UnkeepableError, stripped
+from abpn_cli.codecs.raw_metadata import of_raw
 from abpn_cli.errors import PhotoError
 from abpn_cli.metadata import (
     BrokenExif,
@@ -49,6 +50,7 @@ from abpn_cli.metadata import (
     jpeg_carrier,
     photoshop,
     png_carrier,
+    png_words,
     tiff_carrier,
     upright,
     with_one_packet,
@@ -56,22 +58,13 @@ from abpn_cli.metadata import (
 )
 from abpn_cli.metadata.ifd import read_layout
 from abpn_cli.metadata.png_carrier import BrokenPng
+from abpn_cli.metadata.segments import behind_the_end
 from abpn_cli.photo import Metadata, Provenance
 
 SECONDS_PER_CASE = 5
 MEMORY_BYTES = 1 << 30
 MAX_BYTES = 1 << 20  # of a case: slow growth shows at that size
 MADE = Provenance("1.0.0", "cloth", "a" * 64, 1.0)
-PACKET = (
-    b'<?xpacket begin="" id="W5M0MpCehiHzreSzNTczkc9d"?><x:xmpmeta xmlns:x="adobe:ns:meta/">'
-    b'<rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-syntax-ns#"><rdf:Description'
-    b' rdf:about="" xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/" xmlns:tiff='
-    b'"http://ns.adobe.com/tiff/1.0/" xmlns:hdrgm="http://ns.adobe.com/hdr-gain-map/1.0/"'
-    b' xmlns:stEvt="http://ns.adobe.com/xap/1.0/sType/ResourceEvent#" hdrgm:Version="1.0"'
-    b' tiff:Orientation="6" xmpMM:InstanceID="xmp.iid:1"><xmpMM:History><rdf:Seq>'
-    b'<rdf:li stEvt:action="saved"/></rdf:Seq></xmpMM:History></rdf:Description></rdf:RDF>'
-    b"</x:xmpmeta>" + b" " * 200 + b'<?xpacket end="w"?>'
-)
 
 
 class Hang(BaseException):
@@ -97,13 +90,15 @@ def through(metadata: Metadata) -> None:
         block, _ = exif.for_jpeg(told.exif, "abpn 1.0.0", told.orientation, b"\xff\xd8\xff\xd9")
         jpeg_carrier.write(b"\xff\xd8\xff\xda", replace(told, exif=block))
         exif.for_png(told.exif, "abpn 1.0.0", told.orientation)
-        tiff_carrier.write(with_one_packet(told)[0], "abpn 1.0.0")
+        worded, _ = png_words.without_comment(png_words.without_chunks(told, "")[0], "")
+        tiff_carrier.write(with_one_packet(worded)[0], "abpn 1.0.0")
 
 
 def run_jpeg(data: bytes) -> None:
-    segments, _ = jpeg_carrier.split(data)
+    segments, scan = jpeg_carrier.split(data)
     jpeg_carrier.frame_of(segments)
     jpeg_carrier.density(segments)
+    behind_the_end(data, scan, [])
     through(jpeg_carrier.read(segments)[0])
 
 
@@ -147,9 +142,28 @@ def run_probe(data: bytes) -> None:
     codecs.probe(in_a_file(data, "a.jpg"))
 
 
+def run_raw(data: bytes) -> None:
+    through(of_raw(data, data[len(data) // 2 :])[0])
+
+
+SMALL = codecs.DecodeOptions(max_pixels=1_000_000)
+
+
 def run_decode(data: bytes) -> None:
-    photo = codecs.decode(in_a_file(data, "a.jpg"), codecs.DecodeOptions(max_pixels=1_000_000))
+    photo = codecs.decode(in_a_file(data, "a.jpg"), SMALL)
     codecs.encode(photo, FOLDER / "out.jpg", "jpeg", codecs.EncodeOptions())
+
+
+def run_retouch(data: bytes) -> None:
+    photo = codecs.decode(in_a_file(data, "a.jpg"), SMALL)
+    pixels = photo.pixels.copy()
+    pixels[: len(pixels) // 2] ^= 1
+    codecs.encode(replace(photo, pixels=pixels), FOLDER / "out", "jpeg", codecs.EncodeOptions())
+
+
+def run_salvage(data: bytes) -> None:
+    photo = codecs.decode(in_a_file(data, "a.jpg"), replace(SMALL, accept_damaged=True))
+    codecs.encode(photo, FOLDER / "out.png", "png", codecs.EncodeOptions())
 
 
 FOLDER = Path(tempfile.mkdtemp(prefix="abpn-fuzz-"))
@@ -175,47 +189,9 @@ def profile_reader() -> ModuleType:
 # -- what it is run on -----------------------------------------------------------------------
 
 
-def photo_seeds() -> dict[str, tuple[bytes, ...]]:
-    """Small photos of every format, with all the metadata there is room for."""
-    icc, blocks = srgb_profile(), photoshop_resource(1028, b"\x1c\x02\x78\0\3abc")
-    pixels, wide = pattern(24, 40), pattern(24, 40, np.uint16)
-
-    jpeg = write_jpeg(FOLDER / "s.jpg", pixels, icc, canon_block()).read_bytes()
-    segments, scan = jpeg_carrier.split(jpeg)
-    more = [
-        jpeg_carrier.Segment(0xE1, b"http://ns.adobe.com/xap/1.0/\0" + PACKET),
-        jpeg_carrier.Segment(0xED, b"Photoshop 3.0\0" + blocks),
-        jpeg_carrier.Segment(0xE2, b"MPF\0MM\0*"),
-        jpeg_carrier.Segment(0xEB, b"JP\0\1\0\0\0\1\0\0\0\x20jumbc2pa"),
-        jpeg_carrier.Segment(0xFE, b"a comment"),
-    ]
-    path = write_jpeg(FOLDER / "p.jpg", pixels, progressive=True, subsampling=2)
-    progressive = path.read_bytes()
-    full = jpeg_carrier.join([*segments, *more]) + jpeg[scan:]
-    png = write_png(FOLDER / "s.png", wide, icc).read_bytes()
-    itxt = b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(PACKET)
-    chunks = [(b"iTXt", itxt), (b"eXIf", canon_block(">")), (b"tEXt", b"Comment\0words")]
-    profile = b"\niptc\n %8d\n%s\n" % (len(blocks), blocks.hex().encode())
-    chunks.append((b"zTXt", b"Raw profile type iptc\0\0" + zlib.compress(profile)))
-    rich = png[:33] + b"".join(png_carrier.chunk_bytes(*chunk) for chunk in chunks) + png[33:]
-    palette = io.BytesIO()
-    Image.fromarray(pixels).quantize(8).save(palette, "PNG")
-    extra = [(700, 1, len(PACKET), PACKET, True), (34377, 1, len(blocks), blocks, True)]
-    tiffs = [
-        write_tiff(FOLDER / "a.tif", wide, icc, extratags=extra, compression="zlib"),
-        write_tiff(FOLDER / "b.tif", pixels, byteorder=">", tile=(16, 16)),
-        write_tiff(FOLDER / "c.tif", pixels, bigtiff=True, extratags=extra),
-        write_tiff(FOLDER / "d.tif", np.stack([pixels, pixels])),
-    ]
-    return {
-        "jpeg": (jpeg, full, progressive),
-        "png": (png, rich, palette.getvalue()),
-        "tiff": tuple(path.read_bytes() for path in tiffs),
-    }
-
-
 def targets() -> dict[str, Target]:
-    photos = photo_seeds()
+    photos = photo_seeds(FOLDER)
+    raws = raw_seeds(FOLDER)
     every = photos["jpeg"] + photos["png"] + photos["tiff"]
     tags = ((271, 2, b"Maker\0"), (306, 2, b"2024:01:01 01:01:01\0"), (65000, 7, b"x" * 400))
     exifs = (
@@ -236,6 +212,12 @@ def targets() -> dict[str, Target]:
         "sniff": Target(every, run_sniff, ()),
         "probe": Target(every, run_probe, (PhotoError,)),
         "decode": Target(every, run_decode, (PhotoError,)),
+        "stream": Target(photos["jpeg"], stripped, (UnkeepableError,)),
+        "retouch": Target(photos["jpeg"], run_retouch, (PhotoError,)),
+        "salvage": Target(every, run_salvage, (PhotoError,)),
+        "raw": Target(raws, run_raw, ()),
+        "develop": Target(raws[:1], run_decode, (PhotoError,)),
+        "heic": Target(heic_seeds() or raws, run_decode, (PhotoError,)),
     }
 
 

@@ -1,0 +1,109 @@
+"""Ctrl-C, SIGTERM and hang-ups: the first is a wish, the second an order."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from command import start
+from resuming import in_mid_write
+from shoots import files, leftovers, load, many, picture, save, tree
+
+from abpn_cli import codecs
+from abpn_cli.batch.stop import stop_on_signals
+
+
+def test_a_first_signal_is_a_wish_and_a_second_an_order():
+    before = signal.getsignal(signal.SIGTERM)
+    left = []
+    with stop_on_signals(left.append) as stop:
+        assert not stop.asked() and stop.exit_code == 0
+        signal.raise_signal(signal.SIGTERM)
+        assert stop.asked() and stop.exit_code == 143
+        assert left == []
+        signal.raise_signal(signal.SIGINT)
+        assert stop.exit_code == 143
+    assert set(left) == {143}
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_second_signal_is_heeded_while_the_main_thread_is_deep_in_a_computation():
+    """Python runs no handler then: here they are blocked from the main thread altogether."""
+    left = threading.Event()
+    with stop_on_signals(lambda code: left.set()):
+        signal.raise_signal(signal.SIGINT)
+        rope = signal.set_wakeup_fd(-1)
+        os.write(rope, bytes([signal.SIGINT] * 2))  # as the kernel's handler does, at once
+        assert left.wait(10)
+        signal.set_wakeup_fd(rope)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+)
+def test_each_signal_has_its_exit_code(number, code):
+    with stop_on_signals() as stop:
+        signal.raise_signal(number)
+        assert stop.exit_code == code
+
+
+def test_a_hang_up_that_is_ignored_stays_ignored():
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)  # as nohup does
+    try:
+        with stop_on_signals() as stop:
+            signal.raise_signal(signal.SIGHUP)
+            assert not stop.asked()
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize(
+    ("number", "code"),
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)],
+    ids=["ctrl-c", "sigterm", "hang-up"],
+)
+def test_a_signal_stops_cleanly(tmp_path, checkpoint, number, code):
+    for index in range(60):
+        save(tmp_path / "in" / f"{index:02}.png", picture(240, 320))
+    command = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--ndjson")
+    with start(*command, cwd=tmp_path) as process:
+        lines = [process.stdout.readline() for _ in range(4)]
+        process.send_signal(number)
+        asked = time.perf_counter()
+        rest = process.stdout.read()  # communicate() would lose what readline() has buffered
+        err = process.stderr.read()
+    assert process.returncode == code
+    assert time.perf_counter() - asked < 20
+    events = [json.loads(line) for line in [*lines, *rest.splitlines()]]
+    summary = events[-1]
+    assert summary["exit_code"] == code and summary["not_done"] > 0
+    assert len(events) == 62, "one event each, the plan and the summary"
+    told = sorted(Path(e["output"]).name for e in events[1:-1] if e["status"] == "done")
+    assert len(told) == 60 - summary["not_done"]
+    assert files(tmp_path / "done") == told, "every file is told of, and whole"
+    for name in told:
+        assert load(tmp_path / "done" / name).shape == (240, 320, 3)
+    assert "not done: in/" in err and "Traceback" not in err
+
+
+def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, checkpoint):
+    many(tmp_path, 12, 1500, 2000)
+    words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--format", "tiff", "--ndjson")
+    with start(*words, cwd=tmp_path) as process:
+        in_mid_write(0)(tmp_path / "done", process.pid)
+        process.send_signal(signal.SIGTERM)
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        asked = time.perf_counter()
+        process.wait(20)
+        seconds = time.perf_counter() - asked
+        err = process.stderr.read()
+    assert process.returncode == 143
+    assert seconds < 2
+    assert "Traceback" not in err
+    assert not leftovers(tmp_path / "done")
+    for name in tree(tmp_path / "done"):
+        codecs.decode(tmp_path / "done" / name)
