@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from abpn_cli.nets.abpn import Abpn, AbpnConfig, choose_levels, smoothstep
+from abpn_cli.nets.abpn import Abpn, AbpnConfig, choose_levels, gate_grid, smoothstep
 from abpn_cli.nets.bpl import blend, unblend
 from abpn_cli.nets.lrl import LocalRetouchingLayer, resize_mask
 
@@ -166,3 +166,18 @@ def test_the_network_on_cuda_equals_the_cpu():
         expected = net(image).results[0]
         found = net.cuda()(image.cuda()).results[0].cpu()
     assert (found - expected).abs().max() <= 1e-3
+
+
+def test_a_patch_of_the_gate_opens_only_where_the_mask_is_sure_somewhere_in_it() -> None:
+    mask = torch.zeros(1, 1, 12, 30)
+    mask[..., 2:10, 2:8] = 0.6  # never sure
+    mask[..., 2:10, 12:18] = 0.6
+    mask[..., 5, 17] = 0.95  # sure in one cell
+    mask[..., 2:10, 22:28] = 0.6
+    mask[..., 9, 27] = 0.85  # half sure
+    plain = gate_grid(mask, AbpnConfig(width=1 / 32, gate_low=0.4, gate_high=0.6))
+    assert (plain[..., 2:10, 2:8] == 1).all()
+    asked = gate_grid(mask, AbpnConfig(width=1 / 32, gate_low=0.4, gate_high=0.6, gate_peak=0.9))
+    assert not asked[..., :, :9].any()
+    assert torch.equal(asked[..., 12:18], plain[..., 12:18])
+    assert torch.allclose(asked[..., 22:28], plain[..., 22:28] / 2, atol=1e-6)

@@ -18,7 +18,7 @@ from abpn_cli.engine.finish import first_layer, retouched_tile
 from abpn_cli.engine.gate import fit_mask
 from abpn_cli.engine.network import Painted
 from abpn_cli.engine.pyramid import Tile, tiles
-from abpn_cli.nets.abpn import choose_levels, smoothstep
+from abpn_cli.nets.abpn import choose_levels, gate_grid
 from abpn_cli.nets.bpl import blend, laplacian_pyramid, pad_to_multiple, unblend
 from abpn_cli.photo import Metadata, Photo, turn_back, turn_upright
 
@@ -44,7 +44,7 @@ def untiled(net, photo, factor=1.0, levels=None):
     pyramid = laplacian_pyramid(pad_to_multiple(to_tensor(seen), 2**levels), levels)
     thumbnail = pyramid.images[-1]
     painted, mask = net.retouch_thumbnail(thumbnail)
-    gate = smoothstep(net.config.gate_low, net.config.gate_high, mask)
+    gate = gate_grid(mask, net.config)
     seen_gate = F.interpolate(gate, scale_factor=4, mode="bilinear", align_corners=False)
     layer = unblend(thumbnail, painted, net.j, net.k)
     seen_gate = seen_gate[..., : layer.shape[2], : layer.shape[3]]

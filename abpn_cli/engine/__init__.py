@@ -18,7 +18,7 @@ from .colour import Image, colour_space
 from .contours import damp_ghosts
 from .crew import Crew
 from .finish import Sketch, finish, no_numbers
-from .gate import Gate, Plane, Reach, fit_mask, smoothstep
+from .gate import Gate, Plane, Reach, fit_mask
 from .memory import PROGRAM_BYTES, check_fits, peak_bytes
 from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
@@ -225,9 +225,8 @@ class Retoucher:
         return Painted(np.ascontiguousarray(retouched), mask)
 
     def _gate(self, photo: Photo, painted: Painted) -> Gate:
-        config = self._network.config
         height, width = photo.pixels.shape[:2]
-        grid = smoothstep(config.gate_low, config.gate_high, painted.mask)
+        grid = self._network.gate(painted.mask)
         return Gate(grid, MASK_STRIDE * 2 ** self._levels(photo), (height, width))
 
 

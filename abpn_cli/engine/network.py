@@ -17,7 +17,7 @@ from torch import Tensor
 
 from .. import weights
 from ..errors import DeviceError, UsageError, WeightsError
-from ..nets.abpn import Abpn, AbpnConfig
+from ..nets.abpn import Abpn, AbpnConfig, gate_grid
 from ..nets.bpl import blend, unblend
 from .colour import Image
 from .gate import Plane
@@ -131,6 +131,12 @@ class Network:
         with self._precision():
             retouched, mask = self._net.lrl(self._tensor(thumbnail))
         return Painted(_array(retouched), _array(mask)[..., 0])
+
+    @torch.inference_mode()
+    def gate(self, mask: Plane) -> Plane:
+        """Turn M into g on M's grid, (h, w) to (h, w), both in [0, 1]."""
+        grid = gate_grid(torch.from_numpy(np.ascontiguousarray(mask))[None, None], self.config)
+        return _array(grid)[..., 0]
 
     @torch.inference_mode()
     def refine(self, level: int, layer: Image, high_freq: Image) -> Image:

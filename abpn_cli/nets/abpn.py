@@ -8,6 +8,7 @@ from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 
 from .bpl import (
     RefiningModule,
@@ -21,6 +22,8 @@ from .lrl import LRL_MULTIPLE, MASK_STRIDE, LocalRetouch, LocalRetouchingLayer, 
 
 MIN_SIDE = 16  # px: the smallest photo the network takes
 THUMBNAIL_SIDE = 256  # px: the long side of a thumbnail lies in [256, 512) [D16]
+
+PEAK_FALL = 0.1  # of M: below the peak asked for, over which a patch of the gate fades out
 
 # Supplement Table 2: coefficients the authors' networks converged to.
 PUBLISHED_J = {"cloth": (0.19, 0.31, -0.24), "face": (0.16, 0.21, -0.20)}
@@ -43,6 +46,8 @@ class AbpnConfig:
     refine_zero:   φ2 starts at zero: refining starts as plain upsampling.
     gate_low, gate_high: the gate g = smoothstep(gate_low, gate_high, M) that makes "untouched"
                    exact; used by the engine, not by `forward`.
+    gate_peak:     a patch of the gate counts only where M rises to this in it; 0 for every patch.
+                   Sure of nothing in a patch is sure of nothing to do.
     """
 
     width: float = 1.0
@@ -56,6 +61,7 @@ class AbpnConfig:
     refine_zero: bool = False
     gate_low: float = 0.1
     gate_high: float = 0.3
+    gate_peak: float = 0.0
 
     def __post_init__(self) -> None:
         """Refuse what no network can be made of.
@@ -65,6 +71,8 @@ class AbpnConfig:
         """
         if not 0 <= self.gate_low < self.gate_high <= 1:
             raise ValueError(f"gate_low {self.gate_low}, gate_high {self.gate_high}")
+        if not 0 <= self.gate_peak <= 1:
+            raise ValueError(f"gate_peak {self.gate_peak}")
         if self.width <= 0 or self.levels < 1:
             raise ValueError(f"width {self.width}, levels {self.levels}")
 
@@ -91,6 +99,25 @@ def smoothstep(low: float, high: float, x: Tensor) -> Tensor:
     """0 up to `low`, 1 from `high` on, 3t² - 2t³ in between; float32."""
     t = ((x.float() - low) / (high - low)).clamp(0, 1)
     return t * t * (3 - 2 * t)
+
+
+def gate_grid(mask: Tensor, config: AbpnConfig) -> Tensor:
+    """The gate on M's grid: (N, 1, h, w) in [0, 1] to the same.
+
+    Two bars, as in Canny's hysteresis: a patch of M above gate_low is open where M rises to
+    gate_peak in it, and shut where M stays PEAK_FALL below; in between by halves, so that a last
+    bit of M never opens or shuts a whole patch.
+    """
+    gate = smoothstep(config.gate_low, config.gate_high, mask)
+    if config.gate_peak == 0:
+        return gate
+    peak = mask * (gate > 0)
+    while True:  # the highest M of each patch spreads over the patch
+        spread = F.max_pool2d(peak, 3, 1, 1) * (gate > 0)
+        if torch.equal(spread, peak):
+            break
+        peak = spread
+    return gate * smoothstep(config.gate_peak - PEAK_FALL, config.gate_peak, peak)
 
 
 class Abpn(nn.Module):

@@ -12,8 +12,9 @@ Schema 1. Every event has `schema` and `event`:
   before it had told of it; planned in a dry run), ``format``, ``seconds`` (decode, retouch,
   encode), ``megapixels``, ``mask_fraction``, ``changed_fraction``,
   ``damped_fraction`` (of the photo, where the edit was taken back lest it leave a ghost along an
-  outline), ``levels``, ``device``, ``reason`` (of a skip), ``foreign`` (skipped because the output is somebody's work), ``error``,
-  ``warnings``. What is not known is null.
+  outline), ``levels``, ``device``, ``faces`` (how many were found, 0 included; null where no task
+  looks for them), ``moles_kept``, ``reason`` (of a skip), ``foreign`` (skipped because the output
+  is somebody's work), ``error``, ``warnings``. What is not known is null.
 - ``summary``: last: ``done``, ``skipped``, ``foreign`` (of the skipped), ``failed``, ``not_done``,
   ``seconds``, ``exit_code``, ``error`` (what stopped the run, or null).
 
@@ -70,6 +71,8 @@ def photo_event(outcome: Outcome) -> Event:
         "damped_fraction": edit.damped_fraction if edit else None,
         "levels": edit.levels if edit else None,
         "device": edit.device if edit else None,
+        "faces": edit.faces if edit else None,
+        "moles_kept": edit.moles_kept if edit else None,
         "error": outcome.error or None,
         "warnings": list(outcome.warnings or outcome.job.warnings),
     }
@@ -91,6 +94,8 @@ def planned_event(job: Job) -> Event:
         "damped_fraction": None,
         "levels": None,
         "device": None,
+        "faces": None,
+        "moles_kept": None,
         "reason": job.skip or None,
         "foreign": job.foreign,
         "error": None,

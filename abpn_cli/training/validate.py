@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from ..nets.abpn import Abpn, smoothstep
+from ..nets.abpn import Abpn, gate_grid
 from ..nets.bpl import blend
 from .losses import dice_loss
 from .pairs import CHANGED, Batch, target_mask
@@ -42,8 +42,7 @@ def decibels(error: Tensor) -> Tensor:
 
 def gate_of(net: Abpn, mask: Tensor, size: tuple[int, int]) -> Tensor:
     """The gate g as the engine applies it: (N, 1, h, w) mask to (N, 1, H, W) in [0, 1]."""
-    gate = smoothstep(net.config.gate_low, net.config.gate_high, mask)
-    return F.interpolate(gate, size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(gate_grid(mask, net.config), size=size, mode="bilinear", align_corners=False)
 
 
 @torch.no_grad()
