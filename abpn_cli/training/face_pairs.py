@@ -32,7 +32,8 @@ class FaceRecipe:
     nothing: pairs from photos without a face; clean: faces healed in both photos; real: real
     blemishes, healed; on_healed: share of painted ones laid on healed skin, the rest on it as it
     is; freckles: share of faces given freckles that stay; tilted: share of portraits turned.
-    around: range of the window's lesser side by the face's greater.
+    around: range of the window's lesser side by the face's greater: faces are retouched with large
+    thumbnails (engine.faces), so that spots are some pixels wide, and a window is part of one.
     """
 
     nothing: float = 0.08
@@ -41,7 +42,7 @@ class FaceRecipe:
     on_healed: float = 0.5
     freckles: float = 0.15
     tilted: float = 0.3
-    around: tuple[float, float] = (1.05, 1.9)
+    around: tuple[float, float] = (0.45, 1.2)
 
     def kind(self, rng: Generator) -> Kind:
         """Draw what a pair of a face is made to be."""
@@ -112,7 +113,8 @@ class FacePairs(MadePairs):
         fit = face * rng.uniform(*self.recipe.around) / min(height, width)
         fit = min(fit, image.shape[0] / height, image.shape[1] / width)
         tall, wide = height * fit, width * fit
-        centre = np.array([rows.mean(), columns.mean()]) + rng.normal(0, 0.08, 2) * face
+        room = np.maximum((np.ptp(rows) - 0.6 * tall, np.ptp(columns) - 0.6 * wide), 0.16 * face)
+        centre = np.array([rows.mean(), columns.mean()]) + rng.uniform(-0.5, 0.5, 2) * room
         top = float(np.clip(centre[0] - tall / 2, 0, image.shape[0] - tall))
         left = float(np.clip(centre[1] - wide / 2, 0, image.shape[1] - wide))
         return Window(top, left, tall, wide)
