@@ -31,7 +31,8 @@ class FaceRecipe:
 
     nothing: pairs from photos without a face; clean: faces healed in both photos; real: real
     blemishes, healed; on_healed: share of painted ones laid on healed skin, the rest on it as it
-    is; freckles: share of faces given freckles that stay; tilted: share of portraits turned.
+    is; transplanted: share of them that are other people's own spots, their strength raised to a
+    power drawn from `power`; freckles: share of faces given freckles that stay; tilted: share of portraits turned.
     around: range of the window's lesser side by the face's greater: faces are retouched with large
     thumbnails (engine.faces), so that spots are some pixels wide, and a window is part of one.
     """
@@ -40,6 +41,8 @@ class FaceRecipe:
     clean: float = 0.15
     real: float = 0.25
     on_healed: float = 0.5
+    transplanted: float = 0.4
+    power: tuple[float, float] = (1.0, 2.5)
     freckles: float = 0.15
     tilted: float = 0.3
     around: tuple[float, float] = (0.45, 1.2)
@@ -136,11 +139,32 @@ class FacePairs(MadePairs):
             return Edits(after, after)
         if kind == "real":
             return Edits(same, after)
-        paint = self.painters[int(rng.integers(len(self.painters)))]
         skin = blemishes.inner_skin(mask, synthesis.scale_of(image))
-        painted = paint((image.shape[0], image.shape[1]), skin, rng)
+        size = (image.shape[0], image.shape[1])
+        if rng.random() < self.recipe.transplanted:
+            painted = self._transplant(size, skin, rng)
+        else:
+            painted = self.painters[int(rng.integers(len(self.painters)))](size, skin, rng)
         below = after if rng.random() < self.recipe.on_healed else same
         return Edits(as_floats(below * painted), after)
+
+    def _transplant(self, size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
+        """Lay the spots of another face, turned and scaled, on skin: (H, W, 3) ratio."""
+        donor = self._portrait(self.faces[int(rng.integers(len(self.faces)))])
+        window = self.window(donor, Shape(1, (size[0] // 2, size[1] // 2), 0), rng)
+        assert donor.healed is not None
+        spotted, clean = (window.cut(part, size) + NOISE for part in (donor.image, donor.healed))
+        ratio = (spotted / clean) ** np.float32(rng.uniform(*self.recipe.power))
+        middle = (size[1] / 2, size[0] / 2)
+        turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), rng.uniform(0.7, 1.5))
+        laid = cv2.warpAffine(
+            as_floats(ratio),
+            turn,
+            size[::-1],
+            borderMode=cv2.BORDER_CONSTANT,
+            borderValue=(1, 1, 1),
+        )
+        return as_floats(1 + (laid - 1) * skin[..., None])
 
 
 def healed_pixels(image: Floats, skin: Floats) -> NDArray[np.uint8]:
