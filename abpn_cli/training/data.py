@@ -47,7 +47,7 @@ PAINTED = Recipe(
     draws=20,
 )
 NOTHING = Recipe(nothing=1)
-BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1)
+BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
 FACELESS = FaceRecipe(nothing=1)
 FACE = "face"  # the task whose pairs are made of portraits
 DECODERS = 4  # photos decoded at once where only their faults are looked for

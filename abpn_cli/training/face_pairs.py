@@ -32,7 +32,8 @@ class FaceRecipe:
     nothing: pairs from photos without a face; clean: faces healed in both photos; real: real
     blemishes, healed; on_healed: share of painted ones laid on healed skin, the rest on it as it
     is; transplanted: share of them that are other people's own spots, their strength raised to a
-    power drawn from `power`; freckles: share of faces given freckles that stay; tilted: share of portraits turned.
+    power drawn from `power`; freckles: share of faces given freckles that stay; tilted: share of
+    portraits turned.
     around: range of the window's lesser side by the face's greater: faces are retouched with large
     thumbnails (engine.faces), so that spots are some pixels wide, and a window is part of one.
     """
