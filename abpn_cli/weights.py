@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 from platformdirs import user_data_path
 
 from .errors import WeightsError
-from .files import write_atomic
+from .files import content_of, write_atomic
 
 if TYPE_CHECKING:
     import torch
@@ -74,6 +74,11 @@ def user_folder() -> Path:
     return user_data_path("abpn", appauthor=False) / "weights"
 
 
+def packaged_tasks() -> list[str]:
+    """The tasks whose weights come with abpn."""
+    return sorted(path.stem for path in folders()[-1].glob(f"*{SUFFIX}"))
+
+
 def find(task: str) -> Path:
     """Return the file of a task.
 
@@ -91,6 +96,23 @@ def find(task: str) -> Path:
             f"Tasks found: {names}; put {task}{SUFFIX} into {user_folder()} or use --weights.",
         )
     return known[task]
+
+
+def find_each(tasks: str) -> dict[str, Path]:
+    """Return the file of each task that `--task` names, as in "cloth,face".
+
+    Raises:
+        WeightsError: no such task; names those there are.
+    """
+    return {task: find(task) for task in tasks.split(",")}
+
+
+def hash_of(files: Iterable[Path]) -> str:
+    """SHA-256 of a weights file; of several, that of their hashes, a line each. Raises OSError."""
+    hashes = [content_of(path).sha256 for path in files]
+    if len(hashes) == 1:
+        return hashes[0]
+    return hashlib.sha256("".join(f"{each}\n" for each in hashes).encode()).hexdigest()
 
 
 def listed() -> list[Listed]:

@@ -263,6 +263,18 @@ def test_a_link_made_during_the_run_leads_no_photo_out_of_the_folder(tmp_path):
             keeper.delivery(studio.job)
 
 
+def test_a_line_of_which_the_disk_takes_a_part_is_taken_back(tmp_path, monkeypatch):
+    with keep_journal(tmp_path / "out") as keeper:
+        keeper.begin(RUN)
+        with monkeypatch.context() as patch:
+            real = os.write
+            patch.setattr(os, "write", lambda file, data: real(file, data[:20]))
+            with pytest.raises(TargetError, match="the disk is full"):
+                keeper.intend("a.tif", "0" * 64)
+        keeper.intend("b.tif", "0" * 64)
+    assert [line.get("output") for line in lines(tmp_path / "out")] == [None, "b.tif"]
+
+
 def test_lines_of_many_threads_do_not_mix(tmp_path):
     with keep_journal(tmp_path / "out") as keeper:
         names = [f"{'x' * 3000}{index}" for index in range(40)]

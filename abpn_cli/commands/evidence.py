@@ -9,14 +9,13 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..errors import DeviceError, PhotoError, WeightsError, shown
-from ..files import content_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
     from ..codecs import DecodePool
-    from ..engine import Retoucher
+    from ..engine.tasks import Engine
     from ..photo import Photo
     from ..verify import Made
 
@@ -86,6 +85,7 @@ class _Key(NamedTuple):
     device: str
     precision: str
     detail: bool
+    keep_moles: bool
 
 
 class Gates:
@@ -97,7 +97,7 @@ class Gates:
     def __init__(self, weights: Path | None, max_bytes: int) -> None:
         self._weights = weights
         self._max_bytes = max_bytes
-        self._known: dict[_Key, Retoucher | str] = {}
+        self._known: dict[_Key, Engine | str] = {}
         self._lock = Lock()
 
     def of(self, photo: Photo, made: Made) -> NDArray[np.float32]:
@@ -109,7 +109,7 @@ class Gates:
         """
         from ..verify import NotHereError
 
-        key = _Key(made.weights, made.device, made.precision, made.detail)
+        key = _Key(made.weights, made.device, made.precision, made.detail, made.keep_moles)
         with self._lock:
             if key not in self._known:
                 self._known[key] = self._retoucher(key, made.provenance.task)
@@ -118,28 +118,25 @@ class Gates:
                 raise NotHereError(found)
             return found.gate(photo)
 
-    def _retoucher(self, key: _Key, task: str) -> Retoucher | str:
+    def _retoucher(self, key: _Key, task: str) -> Engine | str:
         """Load the network, or say why that cannot be done."""
-        from ..engine import Retoucher
+        from ..engine.tasks import Means, make_engine
+        from ..weights import find_each, hash_of
 
         if self._weights is None and not task:
             return "no mask was kept, and the weights were given by file: name it with --weights"
         try:
-            path = self._weights or _weights_of(task)
-            if content_of(path).sha256 != key.weights:
-                return f"{shown(path)} is not the weights file it was made with: see --weights"
+            files = {task: self._weights} if self._weights else find_each(task)
+            if hash_of(files.values()) != key.weights:
+                names = ", ".join(map(shown, files.values()))
+                return f"{names} is not the weights file it was made with: see --weights"
             # the float32 result is the same but for its last bits, which are never seen at g = 0
             device = "cpu" if key.precision == "float32" else key.device
-            return Retoucher(path, device, key.precision, self._max_bytes, key.detail)
+            means = Means(device, key.precision, self._max_bytes, key.detail, key.keep_moles)
+            return make_engine(files, means)
         except WeightsError as error:
             return f"no mask was kept and its weights are not here ({error.fault}): see --weights"
         except OSError as error:
             return f"its weights cannot be read ({error.strerror}): see --weights"
         except DeviceError:
             return f"no mask was kept, and finding it anew takes {key.precision} on {key.device}"
-
-
-def _weights_of(task: str) -> Path:
-    from ..weights import find
-
-    return find(task)

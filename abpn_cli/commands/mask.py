@@ -16,7 +16,7 @@ from .options import OverwriteChoice, Precision, RawSpace
 if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
     from ..codecs import DecodePool
-    from ..engine import Retoucher
+    from ..engine.tasks import Engine
     from ..photo import Job, Photo
     from .masks import Mask8
 
@@ -39,8 +39,9 @@ def mask(
     overlay: Annotated[
         bool, typer.Option("--overlay", help="A JPEG of the photo with the mask in red.")
     ] = False,
-    task: Annotated[str, typer.Option(metavar="NAME", help="See `abpn weights`.")] = "cloth",
+    task: Annotated[str, typer.Option(metavar="NAME[,NAME]", help="See `abpn weights`.")] = "cloth",
     weights: options.Weights = None,
+    keep_moles: options.KeepMoles = True,
     detail: options.Detail = False,
     device: options.Device = "auto",
     precision: options.PrecisionOption = Precision.AUTO,
@@ -64,6 +65,7 @@ def mask(
         verb="mask",
         task=task,
         weights=weights,
+        keep_moles=keep_moles,
         device=device,
         precision=precision,
         detail=detail,
@@ -136,7 +138,7 @@ class _Wish:
     overlay: bool
     detail: bool
 
-    def stages(self, retoucher: Retoucher, pool: DecodePool) -> Stages[_Picture]:
+    def stages(self, retoucher: Engine, pool: DecodePool) -> Stages[_Picture]:
         """Join the rooms: how a photo is decoded, looked at, and its mask written."""
         from ..batch.pipeline import Stages
 
@@ -147,7 +149,7 @@ class _Wish:
             encode=_write,
         )
 
-    def _find(self, retoucher: Retoucher, photo: Photo) -> Finished[_Picture]:
+    def _find(self, retoucher: Engine, photo: Photo) -> Finished[_Picture]:
         from ..batch.pipeline import Finished
         from ..engine.outlook import outlook
         from ..photo import Edit

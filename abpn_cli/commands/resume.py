@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from .. import __version__
 from ..errors import PhotoError, WeightsError
-from ..files import content_of
 from . import shoot
 from .options import OverwriteChoice, Precision
 from .story import Story, all_skipped
@@ -24,7 +23,7 @@ if TYPE_CHECKING:
     from ..batch.pipeline import Stages
     from ..batch.resume import Resume
     from ..codecs import DecodePool
-    from ..engine import Retoucher
+    from ..engine.tasks import Engine
     from ..photo import Job
 
 Product = TypeVar("Product")
@@ -54,7 +53,7 @@ def go(
     settings: shoot.Settings,
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Retoucher, DecodePool, Keeper], Stages[Product]],
+    stages: Callable[[Engine, DecodePool, Keeper], Stages[Product]],
 ) -> None:
     """Do a run, or tell what it would do; what earlier runs have done is kept.
 
@@ -81,10 +80,10 @@ def go(
 
 def _run(
     settings: shoot.Settings,
-    weights: Path,
+    weights: Mapping[str, Path],
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Retoucher, DecodePool, Keeper], Stages[Product]],
+    stages: Callable[[Engine, DecodePool, Keeper], Stages[Product]],
 ) -> None:
     from ..batch.journal import journal_path
     from ..batch.keeper import keep_journal
@@ -92,7 +91,7 @@ def _run(
 
     digest = _hash_of_weights(weights)  # before they are loaded: what comes between is noticed
     room = shoot.room_for(settings, len(jobs))
-    engine = _Late(lambda: shoot.make_retoucher(settings, weights))
+    engine = _Late(lambda: shoot.load_engine(settings, weights))
     if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is made in vain
         engine.get()
     with keep_journal(asked.out) as keeper, ExitStack() as stack:
@@ -151,7 +150,7 @@ def _put_off(made: Callable[[], Stages[Product]], settle: Callable[[Job], Job]) 
 
 
 def _settled(
-    settings: shoot.Settings, weights: Path, jobs: Sequence[Job], asked: Resumable
+    settings: shoot.Settings, weights: Mapping[str, Path], jobs: Sequence[Job], asked: Resumable
 ) -> list[Job]:
     """Settle the whole plan, writing nothing, as a run would."""
     from ..batch.journal import read_journal
@@ -162,12 +161,16 @@ def _settled(
         return list(crew.map(resume.settle, jobs))
 
 
-def _hash_of_weights(path: Path) -> str:
+def _hash_of_weights(files: Mapping[str, Path]) -> str:
+    from ..weights import hash_of
+
     try:
-        return content_of(path).sha256
+        return hash_of(files.values())
     except OSError as error:
         raise WeightsError(
-            path, f"cannot be read ({error.strerror})", "Check the file and its permissions."
+            error.filename or next(iter(files.values())),
+            f"cannot be read ({error.strerror})",
+            "Check the file and its permissions.",
         ) from error
 
 
@@ -193,6 +196,8 @@ def _made_with(
             "raw_space": settings.raw_space.value,
             "device": device,
             "precision": precision,
+            # told only where it is not as ever, so that older outputs are still what they were
+            **({} if settings.keep_moles else {"keep_moles": False}),
         },
     )
 

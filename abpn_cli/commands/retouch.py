@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
     from ..batch.sources import Source
     from ..codecs import DecodePool, EncodeOptions
-    from ..engine import Retoucher
+    from ..engine.tasks import Engine
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
     from .regions import Mask
@@ -53,7 +53,8 @@ def retouch(
         ),
     ],
     task: Annotated[
-        str | None, typer.Option(metavar="NAME", help="What to retouch: see `abpn weights`.")
+        str | None,
+        typer.Option(metavar="NAME[,NAME]", help="What to retouch: see `abpn weights`."),
     ] = None,
     weights: options.Weights = None,
     strength: Annotated[
@@ -75,6 +76,7 @@ def retouch(
             readable=False,
         ),
     ] = None,
+    keep_moles: options.KeepMoles = True,
     detail: options.Detail = False,
     format_: Annotated[
         Format,
@@ -125,6 +127,7 @@ def retouch(
         verb="retouch",
         task=task,
         weights=weights,
+        keep_moles=keep_moles,
         device=device,
         precision=precision,
         detail=detail,
@@ -255,7 +258,7 @@ class _Looks:
         }
         return {**self.only.of(job), **self.protect.of(job), **sidecars}
 
-    def stages(self, retoucher: Retoucher, pool: DecodePool, keeper: Keeper) -> Stages[_Product]:
+    def stages(self, retoucher: Engine, pool: DecodePool, keeper: Keeper) -> Stages[_Product]:
         """Join the rooms: how a photo is decoded, retouched, and encoded."""
         from ..batch.pipeline import Stages
         from ..codecs import EncodeOptions, grey_of
@@ -279,7 +282,7 @@ class _Looks:
         )
 
     def _work(
-        self, retoucher: Retoucher, read_mask: Callable[[Path], Mask]
+        self, retoucher: Engine, read_mask: Callable[[Path], Mask]
     ) -> Callable[[Job, Photo], Finished[_Product]]:
         from ..batch.pipeline import Finished
         from ..codecs import make_upright

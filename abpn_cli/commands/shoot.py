@@ -26,7 +26,7 @@ from .story import Story, all_skipped
 if TYPE_CHECKING:
     from ..batch.pipeline import Limits, Stages
     from ..codecs import DecodePool, Header
-    from ..engine import Retoucher
+    from ..engine.tasks import Engine
     from ..photo import Job
 
 Product = TypeVar("Product")
@@ -39,6 +39,7 @@ IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the re
 class Settings:
     """What every verb that goes through a shoot takes; checked when it is made.
 
+    task: the tasks, separated by commas; keep_moles: whether moles are kept from `face`.
     warnings: what is to be known of the options as given, one sentence each; not_read: how many
     pictures are passed by, by kind. Both are known when the plan is made.
     """
@@ -61,6 +62,7 @@ class Settings:
     raw_space: RawSpace = RawSpace.SRGB
     warnings: tuple[str, ...] = ()
     not_read: Mapping[str, int] = field(default_factory=dict)
+    keep_moles: bool = True
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before a photo is looked for.
@@ -76,12 +78,28 @@ class Settings:
             raise UsageError(
                 "--task is missing. Name one, as in --task cloth; `abpn weights` lists them."
             )
+        _check_tasks(self.task, self.weights)
+
+
+def _check_tasks(task: str | None, weights: Path | None) -> None:
+    """Refuse lists of tasks that cannot be meant.
+
+    Raises:
+        UsageError: a task without a name, one named twice, or one file for several.
+    """
+    names = [] if task is None else task.split(",")
+    if len(set(names)) < len(names) or (len(names) > 1 and "" in names):
+        raise UsageError(f"--task {task}: name each task once, as in --task cloth,face.")
+    if len(names) > 1 and weights is not None:
+        raise UsageError(
+            "--weights is the file of one task, and --task names several. Leave one out."
+        )
 
 
 def go(
     settings: Settings,
     jobs: Sequence[Job],
-    stages: Callable[[Retoucher, DecodePool], Stages[Product]],
+    stages: Callable[[Engine, DecodePool], Stages[Product]],
     held: AbstractContextManager[None],
 ) -> None:
     """Do a run, or tell what it would do.
@@ -108,23 +126,27 @@ def go(
     else:
         from ..batch.pipeline import run
 
-        retoucher = make_retoucher(settings, weights)
+        retoucher = load_engine(settings, weights)
         room = room_for(settings, to_do)
         with held, make_pool(settings, room.decoders) as pool:
             work = stages(retoucher, pool)
             story.tell_run(lambda stopped: run(jobs, work, room, stopped), str(retoucher.device))
 
 
-def make_retoucher(settings: Settings, weights: Path) -> Retoucher:
-    """Load the network.
+def load_engine(settings: Settings, weights: Mapping[str, Path]) -> Engine:
+    """Load the networks.
+
+    weights: the file of each task, as `find_weights` returns them.
 
     Raises:
         WeightsError, DeviceError, UsageError: as `Retoucher`.
     """
-    from ..engine import Retoucher
+    from ..engine.tasks import Means, make_engine
 
     limit = memory_bytes(settings.max_memory)
-    return Retoucher(weights, settings.device, settings.precision.value, limit, settings.detail)
+    precision = settings.precision.value
+    means = Means(settings.device, precision, limit, settings.detail, settings.keep_moles)
+    return make_engine(weights, means)
 
 
 def make_pool(settings: Settings, workers: int) -> DecodePool:
@@ -143,21 +165,21 @@ def room_for(settings: Settings, photos: int) -> Limits:
     return limits_for(workers, memory_bytes(settings.max_memory))
 
 
-def find_weights(settings: Settings) -> Path:
-    """Settle which weights file is used.
+def find_weights(settings: Settings) -> dict[str, Path]:
+    """Settle which weights file is used for each task; "" is the task that a file itself knows.
 
     Raises:
         WeightsError: no such task, no such file.
     """
     if settings.weights is None:
-        from ..weights import find
+        from ..weights import find_each
 
-        return find(settings.task or "")
+        return find_each(settings.task or "")
     if not os.access(settings.weights, os.F_OK) or not settings.weights.is_file():
         raise WeightsError(
             settings.weights, "no such weights file", "Check --weights, or use --task alone."
         )
-    return settings.weights
+    return {settings.task or "": settings.weights}
 
 
 def limits_for(workers: int, max_bytes: int) -> Limits:

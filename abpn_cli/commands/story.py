@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock, Thread
@@ -28,13 +28,14 @@ LAST_WORDS_SECONDS = 1.0  # for readers of the reports, when the run is stopped 
 class Story:
     """Tells one run.
 
-    warnings: what is to be known of the run as a whole, one sentence each.
+    weights: the file of each task; warnings: what is to be known of the run as a whole, one
+    sentence each.
     """
 
     def __init__(
         self,
         settings: Settings,
-        weights: Path,
+        weights: Mapping[str, Path],
         jobs: Sequence[Job],
         warnings: tuple[str, ...] = (),
     ) -> None:
@@ -43,7 +44,7 @@ class Story:
         self.teller = make_teller(settings.quiet, settings.verbose)
         self.events = make_events(settings.json, settings.ndjson)
         self.settings = settings
-        self.weights = weights
+        self.weights = ", ".join(map(shown, weights.values()))
         self.jobs = jobs
         self.warnings = settings.warnings + warnings
         self.skipped = sum(bool(job.skip) for job in jobs)
@@ -168,7 +169,7 @@ class Story:
             self.settings.verb,
             __version__,
             self.settings.task,
-            shown(self.weights),
+            self.weights,
             device,
             self.settings.dry_run,
             self.warnings,
@@ -177,7 +178,7 @@ class Story:
         self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
         for warning in self.warnings:
             self.teller.note(warning)
-        self.teller.detail(f"weights {shown(self.weights)}, device {device}")
+        self.teller.detail(f"weights {self.weights}, device {device}")
 
     def _tell_not_read(self) -> None:
         """Tell of pictures that are passed by."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -134,6 +135,17 @@ class Retoucher:
     def task(self) -> str:
         """What the network learnt to retouch, as its weights say."""
         return self._network.task
+
+    @property
+    def style(self) -> str:
+        """For what the network was made, "cloth" or "face"; what was tuned further keeps it."""
+        return self._network.config.style
+
+    def in_detail(self) -> Retoucher:
+        """The same network, with a thumbnail of twice the side."""
+        twin = copy(self)
+        twin._detail = True
+        return twin
 
     @property
     def max_bytes(self) -> int:

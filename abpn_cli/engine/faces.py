@@ -136,7 +136,7 @@ class FaceRetoucher:
             grown_together(photo.pixels, pixels, group, done)
         edit = replace(
             _summed(edits, str(self.device)),
-            mask_fraction=np.count_nonzero(opened) / opened.size,
+            mask_fraction=float(opened.mean()),
             changed_fraction=changed_fraction(photo, pixels),
             moles_kept=len(_apart(kept)),
         )

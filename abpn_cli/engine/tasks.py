@@ -83,7 +83,8 @@ class Means(NamedTuple):
 def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
     """Load the weights of each task, and join what does them.
 
-    files: task to weights file; the task may be "", then the weights know it.
+    files: task to weights file; the task may be "", then the weights know it. What was tuned
+    further from weights for faces works on faces, whatever its name.
 
     Raises:
         UsageError, DeviceError, WeightsError: as `Retoucher`; or there is no task at all.
@@ -96,8 +97,9 @@ def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
 
 def _engine(task: str, path: Path, means: Means) -> Engine:
     retoucher = Retoucher(path, means.device, means.precision, means.max_bytes, means.detail)
-    if FACE in (task, retoucher.task):
-        return FaceRetoucher(retoucher, means.keep_moles)
+    if FACE in (task, retoucher.task, retoucher.style):
+        # Spots are smaller than creases: a face's thumbnail is a large one, as in training.
+        return FaceRetoucher(retoucher.in_detail(), means.keep_moles)
     return retoucher
 
 
@@ -169,7 +171,7 @@ class Together:
             edits.append(worked.edit)
         edit = replace(
             _joined(edits),
-            mask_fraction=np.count_nonzero(opened) / opened.size,
+            mask_fraction=float(opened.mean()),
             changed_fraction=changed_fraction(photo, pixels),
         )
         return Worked(replace(photo, pixels=pixels, warnings=warnings), edit, lambda: opened)

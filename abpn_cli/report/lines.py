@@ -43,6 +43,8 @@ def photo_line(outcome: Outcome) -> str:
         if outcome.edit.changed_fraction is not None:
             parts.append(f"{share(outcome.edit.changed_fraction)} changed")
         parts.append(f"{share(outcome.edit.mask_fraction)} mask")
+        if outcome.edit.faces is not None:
+            parts.append(plural(outcome.edit.faces, "face") if outcome.edit.faces else "no face")
     if outcome.warnings:
         parts.append(plural(len(outcome.warnings), "warning"))
     return "  ".join(parts)

@@ -24,6 +24,7 @@ class Made:
     raw_space: Literal["srgb", "prophoto"]
     device: str
     precision: str
+    keep_moles: bool = True
 
 
 def made_with(ledger: Ledger, record: Record) -> Made | None:
@@ -47,4 +48,5 @@ def _made(run: Run) -> Made:
         raw_space="prophoto" if said.get("raw_space") == "prophoto" else "srgb",
         device=str(said.get("device")),
         precision=str(said.get("precision")),
+        keep_moles=said.get("keep_moles") is not False,
     )
