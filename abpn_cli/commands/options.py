@@ -103,6 +103,12 @@ Weights = Annotated[
 ]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N; never falls back silently.")]
 PrecisionOption = Annotated[Precision, typer.Option(help="Number format of the convolutions.")]
+KeepMoles = Annotated[
+    bool,
+    typer.Option(
+        "--keep-moles/--no-keep-moles", help="With `face`: moles are no blemishes, and stay."
+    ),
+]
 Detail = Annotated[
     bool, typer.Option("--detail", help="Look closer: a larger thumbnail for the network; slower.")
 ]
