@@ -154,8 +154,10 @@ class FacePairs(MadePairs):
         donor = self._portrait(self.faces[int(rng.integers(len(self.faces)))])
         window = self.window(donor, Shape(1, (size[0] // 2, size[1] // 2), 0), rng)
         assert donor.healed is not None
-        spotted, clean = (window.cut(part, size) + NOISE for part in (donor.image, donor.healed))
-        ratio = (spotted / clean) ** np.float32(rng.uniform(*self.recipe.power))
+        spotted, clean = (
+            np.maximum(window.cut(part, size), 0) + NOISE for part in (donor.image, donor.healed)
+        )  # enlarging overshoots
+        ratio = np.clip(spotted / clean, 0.4, 1.5) ** np.float32(rng.uniform(*self.recipe.power))
         middle = (size[1] / 2, size[0] / 2)
         turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), rng.uniform(0.7, 1.5))
         laid = cv2.warpAffine(
