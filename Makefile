@@ -5,7 +5,7 @@ PIP_ARGS ?=
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: env demo test fuzz soak evaluate lint check fix
+.PHONY: env demo test fuzz soak evaluate style lint check fix
 
 env: $(STAMP)
 
@@ -37,6 +37,10 @@ soak: env
 # the quality tables of BENCHMARKS.md, into out/quality; takes the photos of ../shared/data
 evaluate: env
 	$(BIN)/python benchmarks/quality.py
+
+# under an hour on two cores: a style learnt from sixty pairs; takes the photos of ../shared/data
+style: env
+	$(BIN)/python benchmarks/style.py
 
 lint: env
 	$(BIN)/ruff format --check .

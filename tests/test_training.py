@@ -1,6 +1,6 @@
 """Training: pairs, schedule, exact resume, and the command on a few small photos."""
 
-from dataclasses import asdict, replace
+from dataclasses import replace
 
 import cv2
 import numpy as np
@@ -8,7 +8,6 @@ import pytest
 import torch
 from garments import cloth_photo
 
-from abpn_cli import weights
 from abpn_cli.codecs import decode
 from abpn_cli.errors import UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
@@ -231,14 +230,6 @@ def test_a_checkpoint_of_another_network_is_refused_before_it_is_taken_over(sour
     with pytest.raises(UsageError, match="was made with other settings"):
         session.resume(wider, tmp_path / "x.safetensors")
     assert wider.step == 0
-
-
-def test_weights_to_go_on_from_must_be_of_the_same_make(tmp_path):
-    file = tmp_path / "a.safetensors"
-    weights.save(file, Abpn(SMALL), weights.Header("abpn", asdict(SMALL), "cloth"))
-    assert "j" in session.start_from(file, SMALL)
-    with pytest.raises(UsageError, match=r"has width 0\.03125 and not 0\.5\. Give --preset"):
-        session.start_from(file, replace(SMALL, width=0.5))
 
 
 def test_what_is_no_archive_of_label_maps_is_refused(photos, tmp_path):

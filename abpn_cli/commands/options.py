@@ -126,6 +126,13 @@ ClothList = Annotated[
 NothingList = Annotated[
     Path | None, typer.Option(metavar="FILE", help="Which of --photos need no retouching.")
 ]
+NothingPhotos = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH",
+        help="What needs no retouching: with --photos a list of them, with --pairs a folder.",
+    ),
+]
 MaxMemory = Annotated[
     str, typer.Option(metavar="SIZE", help="Memory the run may use: 800M, 4G, 2GiB.")
 ]

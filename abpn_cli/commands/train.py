@@ -5,22 +5,24 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ..errors import TargetError, UsageError
+from ..errors import TargetError, UsageError, shown
 from . import options
+from .train_data import data_of
 
 if TYPE_CHECKING:
     import torch
 
-    from ..training.data import Data, PhotoSet
     from ..training.losses import PerceptualLoss
+    from ..training.session import Finished
+
+Value = TypeVar("Value")
 
 
 class Preset(StrEnum):
@@ -30,8 +32,16 @@ class Preset(StrEnum):
     PAPER = "paper"
 
 
-RATE = 5e-4  # the paper's
-PAINTER_SHARES = {Preset.SHIPPED: 0.15, Preset.PAPER: 1.0}  # see training.train.parameter_groups
+EPOCHS = 200
+MOST = (0.0, 1e9)
+COUNT = (1.0, 1e9)
+RANGES = {  # of options whose numbers go not from 0 to anything
+    "--width": (1 / 64, 4), "--epochs": COUNT, "--steps": COUNT, "--batch": COUNT,
+    "--every": COUNT, "--rate": (1e-12, 1), "--painter-share": (1e-6, 1), "--average": (0, 0.99999),
+    "--drop-at": (0, 1), "--gate-peak": (0, 1), "--boost": (0, 4), "--seed": (0, 2**63 - 1),
+    "--workers": (0, 1e3),
+}  # fmt: skip
+STEPS_FROM = 1000  # of weights that know something already
 
 
 class TrainPrecision(StrEnum):
@@ -47,38 +57,80 @@ def train(
     photos: options.PhotoFolder = None,
     masks: options.LabelMaps = None,
     list_: options.ClothList = None,
-    nothing: options.NothingList = None,
+    nothing: options.NothingPhotos = None,
     held_out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
-    preset: Annotated[Preset, typer.Option(help="The make of the network.")] = Preset.SHIPPED,
-    width: Annotated[float, typer.Option(help="Width of the LRL; 1 is the paper's.")] = 0.5,
+    preset: Annotated[
+        Preset | None,
+        typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
+    ] = None,
+    width: Annotated[
+        float | None,
+        typer.Option(
+            help="Width of the LRL; 1 is the paper's. [default: that of --from, else 0.5]"
+        ),
+    ] = None,
     start: Annotated[
         Path | None, typer.Option("--from", metavar="FILE", help="Weights to go on from.")
     ] = None,
-    epochs: Annotated[int, typer.Option(help="Passes over the photos.")] = 200,
-    steps: Annotated[int | None, typer.Option(help="Steps in all, in place of --epochs.")] = None,
+    epochs: Annotated[
+        int | None, typer.Option(help=f"Passes over the photos. [default: {EPOCHS}]")
+    ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(
+            help=f"Steps in all, in place of --epochs. [default: {STEPS_FROM} with --from]"
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
-    rate: Annotated[float, typer.Option(help="Learning rate of Adam.")] = RATE,
+    rate: Annotated[
+        float | None,
+        typer.Option(help="Learning rate of Adam. [default: 5e-4; 2e-4 with --from]"),
+    ] = None,
     painter_share: Annotated[
         float | None,
         typer.Option(
             help="Share of the rate for the layers that write into the picture. "
-            "[default: 1 for paper, 0.15 for shipped]"
+            "[default: 0.15 for shipped, 1 for paper]"
         ),
     ] = None,
-    warm_up: Annotated[int, typer.Option(help="Steps over which the rate rises from 0.")] = 0,
+    warm_up: Annotated[
+        int | None,
+        typer.Option(
+            help="Steps over which the rate rises from 0. [default: 50 for shipped, 0 for paper]"
+        ),
+    ] = None,
     average: Annotated[
-        float, typer.Option(help="Decay of the mean of weights that is judged; 0 for none.")
-    ] = 0.0,
+        float | None,
+        typer.Option(
+            help="Decay of the mean of weights that is judged; 0 for none. "
+            "[default: 0.99 for shipped, 0 for paper]"
+        ),
+    ] = None,
     drop_at: Annotated[
-        float, typer.Option(help="Share of the run after which rate is x0.1.")
-    ] = 0.5,
+        float | None,
+        typer.Option(
+            help="Share of the run after which rate is x0.1. "
+            "[default: 0.75 for shipped, 0.5 for paper]"
+        ),
+    ] = None,
     gate: Annotated[
-        tuple[float, float],
-        typer.Option(metavar="LOW HIGH", help="Mask values from which a pixel is touched, wholly."),
-    ] = (0.1, 0.3),
+        tuple[float, float] | None,
+        typer.Option(
+            metavar="LOW HIGH",
+            help="Mask values from which a pixel is touched, wholly. "
+            "[default: those of --from, else 0.4 0.6 for shipped, 0.1 0.3 for paper]",
+        ),
+    ] = None,
+    gate_peak: Annotated[
+        float | None,
+        typer.Option(
+            help="Mask value that a patch must rise to somewhere to be touched at all. "
+            "[default: that of --from, else 0; at least 0.9 with --pairs]"
+        ),
+    ] = None,
     boost: Annotated[
         float, typer.Option(help="What the finished weights' edit is multiplied by.")
     ] = 1.0,
@@ -87,11 +139,19 @@ def train(
     vgg16: Annotated[
         Path | None, typer.Option(metavar="FILE", help="VGG-16 backbone for the perceptual loss.")
     ] = None,
-    mse_weight: Annotated[float, typer.Option(help="Weight of the multi-scale MSE.")] = 1.0,
+    mse_weight: Annotated[
+        float | None,
+        typer.Option(
+            help="Weight of the multi-scale MSE. [default: 1000 for shipped, 1 for paper]"
+        ),
+    ] = None,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of the perceptual loss.")] = 0.1,
     adversarial_weight: Annotated[
-        float, typer.Option(help="Weight of the adversarial loss.")
-    ] = 0.1,
+        float | None,
+        typer.Option(
+            help="Weight of the adversarial loss. [default: 0 for shipped, 0.1 for paper]"
+        ),
+    ] = None,
     dice_weight: Annotated[float, typer.Option(help="Weight of the mask's dice loss.")] = 1.0,
     tv_weight: Annotated[float, typer.Option(help="Weight of the layers' smoothness.")] = 0.1,
     device: options.Device = "auto",
@@ -100,79 +160,152 @@ def train(
     ] = TrainPrecision.FLOAT32,
     workers: Annotated[int, typer.Option(help="Processes that make pairs.")] = 1,
     licence: Annotated[str, typer.Option(help="Licence and data note for the card.")] = "",
+    install: Annotated[
+        bool,
+        typer.Option(
+            "--install/--no-install",
+            help="With --pairs: put the weights where `--task NAME` finds them.",
+        ),
+    ] = True,
 ) -> None:
     """Train weights, from before and after photos (--pairs) or photos alone (--photos).
 
     Give the same command again to go on where a killed run stopped. The weights and their card
-    end up in the run's folder; `abpn retouch --weights FILE` tries them.
+    end up in the run's folder, and with --pairs among the user's own weights too: then
+    `abpn retouch --task NAME` has your style. --from goes on from weights that are there, which
+    takes fewer photos and less time than a start from nothing.
     """
     from ..report.training import training_log
+    from ..training import session
     from ..training.losses import LossWeights
-    from ..training.session import (
-        Run,
-        config_of,
-        leave_group,
-        levels_of,
-        origin_of,
-        processes,
-        start_from,
-    )
-    from ..training.session import train as run_training
     from ..training.train import Settings, Trainer
 
-    share = PAINTER_SHARES[preset] if painter_share is None else painter_share
-    lambdas = LossWeights(mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight)
-    for option, value, low, high in (
-        ("--width", width, 1 / 64, 4), ("--drop-at", drop_at, 0, 1), ("--rate", rate, 1e-12, 1),
-        ("--boost", boost, 0, 4), ("--painter-share", share, 1e-6, 1),
-        ("--warm-up", warm_up, 0, 1e9), ("--average", average, 0, 0.99999),
-        ("--epochs", epochs, 1, 1e9), ("--steps", 1 if steps is None else steps, 1, 1e9),
-        ("--batch", batch, 1, 1e9), ("--every", every, 1, 1e9), ("--workers", workers, 0, 1e3),
-        ("--seed", seed, 0, 2**63 - 1),
-        *((f"--{name}-weight", value, 0, 1e9) for name, value in asdict(lambdas).items()),
-    ):  # fmt: skip
-        options.check_range(option, value, low, high)
-    if not 0 <= gate[0] < gate[1] <= 1:
-        raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
-    check_run(out, task)
-    config = config_of(preset.value, width, task)
+    check_ranges(
+        {
+            "--width": width, "--epochs": epochs, "--steps": steps, "--batch": batch,
+            "--rate": rate, "--painter-share": painter_share, "--warm-up": warm_up,
+            "--average": average, "--drop-at": drop_at, "--boost": boost, "--seed": seed,
+            "--every": every, "--workers": workers, "--mse-weight": mse_weight,
+            "--perceptual-weight": perceptual_weight, "--adversarial-weight": adversarial_weight,
+            "--gate-peak": gate_peak, "--dice-weight": dice_weight, "--tv-weight": tv_weight,
+        },
+        gate,
+    )  # fmt: skip
+    installs = install and pairs is not None
+    check_task(task, installs)
+    config, manner, base = session.make_of(start, preset.value if preset else None, width, task)
+    check_out(out)
     where = device_of(device)
     tell = teller()
     data = data_of(
-        pairs, photos, masks, (list_, nothing, held_out), task, levels_of(config), batch, seed, tell
-    )
-    backbone = perceptual_of(vgg16, perceptual_weight, tell)
-    settings = Settings(
-        steps=steps or epochs * max(1, data.photos // (batch * processes())),
-        task=task, rate=rate, drop_at=drop_at, every=every, seed=seed,
-        precision=precision.value, workers=workers, warm_up=warm_up, painter_share=share,
-        average=average,
-        weights=lambdas if backbone else replace(lambdas, perceptual=0.0),
+        pairs, photos, masks, (list_, nothing, held_out), task, session.levels_of(config), batch,
+        seed, tell,
     )  # fmt: skip
-    first = start_from(start, config) if start else None
+    backbone = perceptual_of(vgg16, perceptual_weight, tell)
+    if steps is None and (base is None or epochs is not None):
+        passes = settled(epochs, EPOCHS)
+        steps = passes * max(1, data.photos // (batch * session.processes()))
+    settings = Settings(
+        steps=settled(steps, STEPS_FROM),
+        task=task, every=every, seed=seed, precision=precision.value, workers=workers,
+        rate=settled(rate, manner.rate), drop_at=settled(drop_at, manner.drop_at),
+        warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
+        painter_share=settled(painter_share, manner.painter_share),
+        weights=LossWeights(
+            settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
+            settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
+        ),
+    )  # fmt: skip
+    first = base.state_dict() if base else None
     trainer = Trainer(config, settings, data.source, where, backbone, first)
     card: dict[str, object] = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
     if start is not None:
-        card["from"] = origin_of(start)
+        card["from"] = session.origin_of(start)
+    peak = settled(gate_peak, max(manner.peak, session.STYLE_PEAK if pairs else 0.0))
+    run = session.Run(out, settled(gate, manner.gate), boost, peak)
     with training_log(settings.steps) as log:
-        path = run_training(
-            trainer, data, Run(out, gate, boost), card,
-            lambda at: log.step(at.step, at.losses, at.images * processes()),
+        done = session.train(
+            trainer, data, run, card,
+            lambda at: log.step(at.step, at.losses, at.images * session.processes()),
             lambda step, scores: log.judged(step, scores._asdict()),
+            base,
         )  # fmt: skip
-    leave_group()
-    tell(f"weights: {path}")
+    session.leave_group()
+    tell_end(done, start, tell)
+    if installs:
+        install_for(task, done.weights, tell)
 
 
-def check_run(out: Path, task: str) -> None:
-    """Make the folder of a run before hours are spent; `task` is to name a file in it.
+def check_ranges(
+    given: Mapping[str, float | None], gate: tuple[float, float] | None = None
+) -> None:
+    """Refuse numbers out of range, by option; what is not given is None.
 
     Raises:
-        UsageError: the task cannot name a file.
+        UsageError: names the first of them.
+    """
+    for option, value in given.items():
+        if value is not None:
+            options.check_range(option, value, *RANGES.get(option, MOST))
+    if gate is not None and not 0 <= gate[0] < gate[1] <= 1:
+        raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
+
+
+def settled(given: Value | None, by_preset: Value) -> Value:
+    """Return what the command says, or else what the preset does."""
+    return by_preset if given is None else given
+
+
+def tell_end(done: Finished, start: Path | None, tell: Callable[[str], None]) -> None:
+    """Tell what the weights gain, over photos untouched and over those they started from."""
+    from ..training.session import gain_over
+
+    own = done.scores
+    tell(
+        f"over photos untouched: {own.in_gain:+.2f} dB inside what is retouched, "
+        f"{own.out_gain:+.2f} dB outside; {own.harm:.1f} dB on photos with nothing to do"
+    )
+    if done.base is not None and start is not None:
+        gain = gain_over(done.base, own)
+        tell(
+            f"over {shown(start.name)}: {gain['inside']:+.2f} dB inside, "
+            f"{gain['outside']:+.2f} dB outside; {gain['harm']:+.1f} dB with nothing to do"
+        )
+    tell(f"weights: {shown(done.weights)}")
+
+
+def install_for(task: str, weights: Path, tell: Callable[[str], None]) -> None:
+    """Put weights among the user's own, the first process alone."""
+    from ..report.training import is_first_process
+    from ..training.session import install
+
+    if is_first_process():
+        there = install(weights)
+        tell(f"installed: {shown(there)}; `abpn retouch --task {task}` uses it")
+
+
+def check_task(task: str, installs: bool) -> None:
+    """Refuse a name that cannot name weights, or where they are installed, one that is taken.
+
+    Raises:
+        UsageError: names what to do instead.
+    """
+    from ..weights import packaged_tasks
+
+    if not task or Path(task).name != task or "," in task:
+        raise UsageError(f"--task '{task}': cannot name a file. Leave out slashes and commas.")
+    if installs and task.casefold() in map(str.casefold, packaged_tasks()):
+        raise UsageError(
+            f"--task {task}: is a task of abpn's own. Choose another name, or --no-install."
+        )
+
+
+def check_out(out: Path) -> None:
+    """Make the folder of a run before hours are spent.
+
+    Raises:
         TargetError: the folder cannot be made or written to.
     """
-    if not task or Path(task).name != task:
-        raise UsageError(f"--task '{task}': cannot name a file. Leave out slashes.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -207,87 +340,6 @@ def teller() -> Callable[[str], None]:
     from ..report.training import is_first_process
 
     return (lambda text: typer.echo(text, err=True)) if is_first_process() else (lambda text: None)
-
-
-def data_of(
-    pairs: tuple[Path, Path] | None,
-    photos: Path | None,
-    masks: Path | None,
-    lists: tuple[Path | None, Path | None, Path | None],
-    task: str,
-    levels: tuple[int, ...],
-    batch: int,
-    seed: int,
-    tell: Callable[[str], None],
-) -> Data:
-    """Settle what to train on.
-
-    Raises:
-        UsageError: neither or both of --pairs and --photos, or a path that is not there.
-    """
-    from ..training.data import photo_data, studio_data
-    from ..training.pairs import match_pairs
-
-    if (pairs is None) == (photos is None):
-        raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
-    if pairs is not None:
-        for folder in pairs:
-            options.check_folder("--pairs", folder)
-        matched = match_pairs(*pairs)
-        for problem in matched.problems:
-            tell(f"left out: {problem}")
-        return studio_data(matched, levels, batch, seed)
-    assert photos is not None
-    options.check_folder("--photos", photos)
-    train, held_out = photo_sets(photos, masks, lists, task, tell)
-    return photo_data(train, held_out, levels, batch, seed)
-
-
-def photo_sets(
-    photos: Path,
-    masks: Path | None,
-    lists: tuple[Path | None, Path | None, Path | None],
-    task: str,
-    tell: Callable[[str], None],
-) -> tuple[PhotoSet, PhotoSet]:
-    """Photos to train on and photos held out; without lists, a tenth is held out by name.
-
-    Photos that cannot be read, and portraits whose skin is not known, are told and left out.
-
-    Raises:
-        UsageError: a list or the masks cannot be used.
-    """
-    from ..training.data import (
-        FACE,
-        PhotoSet,
-        check_masks,
-        photos_under,
-        read_list,
-        readable,
-        split_by_name,
-        with_skin,
-    )
-
-    cloth_list, nothing_list, held_out_list = lists
-    if masks is not None:
-        check_masks(masks)
-    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
-    nothing = read_list(photos, nothing_list) if nothing_list else []
-    kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
-    used = set(kept)
-    parts = []
-    for paths in ([path for path in cloth if path not in used], nothing, kept):
-        good, problems = readable(paths)
-        parts.append(good)
-        for problem in problems:
-            tell(f"left out: {problem}")
-    sets = [PhotoSet(photos, parts[at], parts[1], masks, task) for at in (0, 2)]
-    if task == FACE:
-        for at, photo_set in enumerate(sets):
-            sets[at], problems = with_skin(photo_set)
-            for problem in problems:
-                tell(f"left out: {problem}")
-    return sets[0], sets[1]
 
 
 def perceptual_of(

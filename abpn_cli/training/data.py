@@ -50,6 +50,8 @@ NOTHING = Recipe(nothing=1)
 BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
 FACELESS = FaceRecipe(nothing=1)
 FACE = "face"  # the task whose pairs are made of portraits
+FINISHED = 0.15  # share of a studio's samples that are retouched photos, to be left alone
+IDLE = 0.3  # share of those from photos with nothing to do, where there are any
 DECODERS = 4  # photos decoded at once where only their faults are looked for
 
 
@@ -236,8 +238,16 @@ def _source(
     }
 
 
-def studio_data(matched: Matched, levels: Sequence[int], batch: int, seed: int) -> Data:
+def studio_data(
+    matched: Matched,
+    levels: Sequence[int],
+    batch: int,
+    seed: int,
+    nothing: Sequence[Path] = (),
+) -> Data:
     """Data from a studio's own before and after photos, a tenth kept for validation.
+
+    nothing: photos that need nothing, of any kind; a tenth of them is kept too.
 
     Raises:
         NoPhotoError: no pair is fit to train on.
@@ -245,14 +255,27 @@ def studio_data(matched: Matched, levels: Sequence[int], batch: int, seed: int) 
     if not matched.pairs:
         raise NoPhotoError("No pair of photos to train on. Check the names in both folders.")
     train, kept = split(matched.pairs)
-    source = StudioPairs(train, levels, batch, seed)
-    about = {"pairs": len(train), "validation pairs": len(kept), "left out": matched.problems}
-    return Data(source, lambda: whole_pairs(kept, seed), len(train), about)
+    fine = split_by_name(nothing) if len(nothing) > 1 else []
+    rest = [path for path in nothing if path not in fine]
+    source = StudioPairs(train, levels, batch, seed, FINISHED, (rest, IDLE))
+    about = {
+        "pairs": len(train),
+        "validation pairs": len(kept),
+        "photos with nothing to do": len(rest),
+        "held out of those": len(fine),
+        "left out": matched.problems,
+        "shares": {"retouched photos": FINISHED, "nothing to do": source.idle},
+    }
+    idle = [*(pair.retouched for pair in kept), *fine]
+    judged = [*kept, *(Pair(photo, photo) for photo in idle)]
+    return Data(source, lambda: whole_pairs(judged, seed), len(train), about)
 
 
 def whole_pairs(pairs: Sequence[Pair], seed: int) -> list[Batch]:
     """Validation batches of one pair each, crops whole."""
-    made = StudioPairs(pairs, (1,), 1, seed)
     shape = Shape(1, (VALIDATION_SIDE, VALIDATION_SIDE), VALIDATION_SIDE)
-    rngs = [np.random.default_rng((seed, index)) for index in range(len(pairs))]
-    return [stack([made.sample(shape, rng)], 1) for rng in rngs]
+    batches: list[Batch] = []
+    for index, pair in enumerate(pairs):
+        made = StudioPairs([pair], (1,), 1, seed)
+        batches.append(stack([made.sample(shape, np.random.default_rng((seed, index)))], 1))
+    return batches

@@ -290,21 +290,36 @@ def split(pairs: Sequence[Pair]) -> tuple[list[Pair], list[Pair]]:
 
 
 class StudioPairs:
-    """A studio's own before and after photos, cut at random."""
+    """A studio's own before and after photos, cut at random.
+
+    finished: share of the samples whose original is the retouched photo too: what the retoucher
+    left as it is, or made so, needs nothing more; nothing: photos of any kind that need nothing,
+    and their share. Without them restraint is forgotten.
+    """
 
     def __init__(
-        self, pairs: Sequence[Pair], levels: Sequence[int], batch_size: int, seed: int
+        self,
+        pairs: Sequence[Pair],
+        levels: Sequence[int],
+        batch_size: int,
+        seed: int,
+        finished: float = 0.0,
+        nothing: tuple[Sequence[Path], float] = ((), 0.0),
     ) -> None:
         self.pairs = list(pairs)
+        self.nothing, self.idle = list(nothing[0]), nothing[1] if nothing[0] else 0.0
         self.levels = tuple(levels)
         self.batch_size = batch_size
         self.seed = seed
+        self.finished = finished
 
     @property
     def identity(self) -> str:
         """Digest of the pairs and of how they are cut."""
         names = [path.name for pair in self.pairs for path in pair]
-        return digest_of(names, self.levels, self.batch_size, self.seed)
+        idle = [path.name for path in self.nothing]
+        cut = (self.levels, self.batch_size, self.seed)
+        return digest_of(names, *cut, self.finished, idle, self.idle)
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`: one shape, `batch_size` photos."""
@@ -312,10 +327,18 @@ class StudioPairs:
         shape = pick_shape(rng, self.levels)
         return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
 
+    def draw(self, rng: Generator) -> Pair:
+        """Draw a pair, or one photo twice."""
+        chance = rng.random()
+        if chance < self.idle:
+            photo = self.nothing[int(rng.integers(len(self.nothing)))]
+            return Pair(photo, photo)
+        pair = self.pairs[int(rng.integers(len(self.pairs)))]
+        return Pair(pair.retouched, pair.retouched) if chance < self.idle + self.finished else pair
+
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a pair and cut one sample from it."""
-        pair = self.pairs[int(rng.integers(len(self.pairs)))]
-        before, after = (_LARGE.pixels(path) for path in pair)
+        before, after = (_LARGE.pixels(path) for path in self.draw(rng))
         window = draw_window(before, None, shape.thumbnail, rng)
         height, width = shape.thumbnail
         thumbnails = [window.cut(image, shape.thumbnail) for image in (before, after)]

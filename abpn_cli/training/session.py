@@ -1,10 +1,12 @@
-"""A training run to weights with a card: presets, resume, validation, export."""
+"""A training run to weights with a card: presets, resume, validation, export, installing."""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,8 +14,9 @@ import torch
 from torch import distributed as dist
 
 from ..errors import UsageError, WeightsError, shown
+from ..files import target_error, write_atomic
 from ..nets.abpn import Abpn, AbpnConfig
-from ..weights import load, read_tensors, save, write_card
+from ..weights import card_path, load, read_tensors, save, user_folder, write_card
 from .data import Data, PhotoSet, held_out_batches, held_out_pairs
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
@@ -24,6 +27,34 @@ PRESETS: Mapping[str, AbpnConfig] = {
     ),
     "paper": AbpnConfig(),
 }
+
+
+class Manner(NamedTuple):
+    """How a preset trains where the command does not say.
+
+    mse, adversarial: weights of two losses; gate: (low, high); peak: as `AbpnConfig.gate_peak`;
+    the others as in `Settings`.
+    """
+
+    mse: float
+    adversarial: float
+    rate: float
+    painter_share: float
+    warm_up: int
+    average: float
+    drop_at: float
+    gate: tuple[float, float]
+    peak: float = 0.0
+
+
+MANNERS: Mapping[str, Manner] = {
+    # docs/experiments.md: what the shipped weights were trained with
+    "shipped": Manner(1000.0, 0.0, 5e-4, 0.15, 50, 0.99, 0.75, (0.4, 0.6)),
+    "paper": Manner(1.0, 0.1, 5e-4, 1.0, 0, 0.0, 0.5, (0.1, 0.3)),
+}
+WIDTH = 0.5  # of a network that starts from nothing
+STYLE_PEAK = 0.9  # least gate peak of a studio's style: restraint for little gain lost
+RATE_FROM = 2e-4  # of weights that know something already
 SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -31,6 +62,48 @@ CHECKPOINT = "checkpoint.safetensors"
 def config_of(preset: str, width: float, task: str) -> AbpnConfig:
     """The network of a run: a row of PRESETS at a width; a face task starts at face's j."""
     return replace(PRESETS[preset], width=width, style="face" if task == "face" else "cloth")
+
+
+class Make(NamedTuple):
+    """What a run starts with.
+
+    config: of the network, its gate left at the default: it has no part in training, and a
+    finished run may get another; manner: how it trains where the command does not say; base: the
+    network it goes on from, or None.
+    """
+
+    config: AbpnConfig
+    manner: Manner
+    base: Abpn | None = None
+
+
+def make_of(start: Path | None, preset: str | None, width: float | None, task: str) -> Make:
+    """Settle a run's network and manner; what a file to go on from says of itself need not be told.
+
+    preset, width: as given, None where the file, or else the default, decides.
+
+    Raises:
+        UsageError: they contradict the file; names both.
+        WeightsError: the file is missing, damaged or of another network.
+    """
+    if start is None:
+        name = preset or "shipped"
+        return Make(config_of(name, WIDTH if width is None else width, task), MANNERS[name])
+    base = start_from(start)
+    config = base.config
+    # a residual LRL is how `shipped` starts from the identity
+    own = "shipped" if config.lrl_residual else "paper"
+    for option, given, found in (("--preset", preset, own), ("--width", width, config.width)):
+        if given is not None and given != found:
+            raise UsageError(
+                f"{option} {given} contradicts --from {shown(start)}, which has {found}. "
+                f"Leave {option} out, or start without --from."
+            )
+    gate = (config.gate_low, config.gate_high)
+    manner = MANNERS[own]._replace(rate=RATE_FROM, gate=gate, peak=config.gate_peak)
+    bare = AbpnConfig()
+    gates = {name: getattr(bare, name) for name in asdict(bare) if name.startswith("gate_")}
+    return Make(replace(config, **gates), manner, base)
 
 
 def levels_of(config: AbpnConfig) -> tuple[int, ...]:
@@ -57,13 +130,15 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
 class Run(NamedTuple):
     """Where a run's files lie, and what its weights get at the end.
 
-    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by. Neither has
-    a part in training: a finished run is given others by the same command.
+    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by; peak: as
+    `AbpnConfig.gate_peak`. None has a part in training: a finished run is given others by the
+    same command.
     """
 
     folder: Path
     gate: tuple[float, float] = (AbpnConfig.gate_low, AbpnConfig.gate_high)
     boost: float = 1.0
+    peak: float = AbpnConfig.gate_peak
 
     @property
     def checkpoint(self) -> Path:
@@ -75,6 +150,17 @@ class Run(NamedTuple):
         return self.folder / f"{task}.safetensors"
 
 
+class Finished(NamedTuple):
+    """What came of a run: its weights, how they and those it started from are judged.
+
+    base: None where a run starts from nothing.
+    """
+
+    weights: Path
+    scores: Scores
+    base: Scores | None
+
+
 def train(
     trainer: Trainer,
     data: Data,
@@ -82,10 +168,12 @@ def train(
     card: Mapping[str, Any],
     report: Callable[[Progress], None],
     judged: Callable[[int, Scores], None],
-) -> Path:
+    base: Abpn | None = None,
+) -> Finished:
     """Resume if there is a checkpoint, train to the end, write weights and their card.
 
-    Of several processes the first alone writes.
+    base: the network that the run starts from, to be judged beside what comes of it, each with
+    its own gate. Of several processes the first alone writes.
 
     Raises:
         UsageError: the checkpoint there belongs to a run with other settings.
@@ -99,14 +187,53 @@ def train(
         judged(trainer.step, scores)
         return scores._asdict()
 
+    before = None
+    if base is not None:
+        before = score(base.to(trainer.device), batches)
+        judged(0, before)
     low, high = run.gate
-    trainer.best.config = replace(trainer.config, gate_low=low, gate_high=high)
+    trainer.best.config = replace(trainer.config, gate_low=low, gate_high=high, gate_peak=run.peak)
     trainer.run(report, validate, run.checkpoint)
+    weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
-        return run.weights(trainer.settings.task)
+        return Finished(weights, Scores(**trainer.metrics), before)
     net = finished(trainer.best, run.boost)
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
-    return export(trainer, net, run, {**card, "boost": run.boost, "data": data.about})
+    after = Scores(**trainer.metrics)
+    words = {**card, "boost": run.boost, "data": data.about}
+    if before is not None:
+        words["base"] = {"metrics": before._asdict(), "gain": gain_over(before, after)}
+    return Finished(export(trainer, net, run, words), after, before)
+
+
+def gain_over(base: Scores, own: Scores) -> dict[str, float]:
+    """What weights gain over those they started from, in dB, by part of the photo."""
+    return {
+        "inside": own.in_gain - base.in_gain,
+        "outside": own.out_gain - base.out_gain,
+        "harm": own.harm - base.harm,
+    }
+
+
+def install(weights: Path) -> Path:
+    """Put weights and their card where `--task NAME` finds them; return the file there.
+
+    Raises:
+        TargetError: the user's folder cannot be written.
+    """
+    there = user_folder() / weights.name
+    # a card beside other weights would call them damaged, none does not
+    try:
+        card_path(there).unlink(missing_ok=True)
+    except OSError as error:
+        raise target_error(there, error) from error
+    for source, target in ((weights, there), (card_path(weights), card_path(there))):
+        write_atomic(target, partial(_copy, source))
+    return there
+
+
+def _copy(source: Path, part: Path) -> None:
+    shutil.copyfile(source, part)
 
 
 def resume(trainer: Trainer, checkpoint: Path) -> None:
@@ -183,29 +310,16 @@ def origin_of(file: Path) -> dict[str, Any]:
     return {"file": file.name, "digest": header.digest, **header.training}
 
 
-def start_from(file: Path, config: AbpnConfig) -> Mapping[str, torch.Tensor]:
-    """Weights to fine-tune; they must be of the same make.
+def start_from(file: Path) -> Abpn:
+    """Weights to fine-tune, as a network that says of what make it is.
 
     Raises:
-        WeightsError: missing or damaged.
-        UsageError: of another configuration.
+        WeightsError: missing, damaged or of another network.
     """
-    net, header = load(file, torch.device("cpu"))
-    wanted = asdict(config)
-    names = sorted(wanted.keys() | header.config.keys())
-    other = [
-        name
-        for name in names
-        if not name.startswith("gate_") and header.config.get(name) != wanted.get(name)
-    ]
-    if other:
-        words = ", ".join(
-            f"{name} {header.config.get(name)} and not {wanted.get(name)}" for name in other
-        )
-        raise UsageError(
-            f"--from {shown(file)}: has {words}. Give --preset and --width as it was made with."
-        )
-    return net.state_dict()
+    net = load(file, torch.device("cpu")).net
+    if not isinstance(net, Abpn):
+        raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
+    return net
 
 
 def processes() -> int:

@@ -42,7 +42,9 @@ def decibels(error: Tensor) -> Tensor:
 
 def gate_of(net: Abpn, mask: Tensor, size: tuple[int, int]) -> Tensor:
     """The gate g as the engine applies it: (N, 1, h, w) mask to (N, 1, H, W) in [0, 1]."""
-    return F.interpolate(gate_grid(mask, net.config), size=size, mode="bilinear", align_corners=False)
+    return F.interpolate(
+        gate_grid(mask, net.config), size=size, mode="bilinear", align_corners=False
+    )
 
 
 @torch.no_grad()
@@ -76,15 +78,18 @@ def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
         if touched.any():
             errors = [(e * inside).sum((1, 2, 3))[touched] / area[touched] for e in (before, after)]
             in_gains.append(decibels(errors[1]) - decibels(errors[0]))
-            outs.append(
-                torch.stack([(e * (1 - inside)).sum((1, 2, 3))[touched] for e in (before, after)])
-            )
+            everywhere = torch.ones_like(inside)
+            outside = [
+                ((1 - inside) * e).sum((1, 2, 3))[touched] for e in (before, after, everywhere)
+            ]
+            outs.append(torch.stack(outside))
         if (~touched).any():
             harms.append(decibels(after.mean((1, 2, 3))[~touched]))
-    before_out, after_out = torch.cat(outs, 1).sum(1) if outs else torch.ones(2)
+    before_out, after_out, area_out = torch.cat(outs, 1).sum(1) if outs else torch.ones(3)
+    errors_out = [total / area_out.clamp(min=1) for total in (before_out, after_out)]
     return Scores(
         float(torch.cat(in_gains).mean()) if in_gains else 0.0,
-        float(10 * torch.log10(before_out / after_out.clamp(min=1e-12))),
+        float(decibels(errors_out[1]) - decibels(errors_out[0])),
         float(torch.cat(harms).mean()) if harms else 100.0,
         float(torch.stack(dices).mean()),
         float(torch.stack(gates).mean()),

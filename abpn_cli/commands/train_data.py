@@ -1,0 +1,116 @@
+"""What `abpn train` trains on: a studio's pairs, or photos that pairs are made from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import UsageError
+from . import options
+
+if TYPE_CHECKING:
+    from ..training.data import Data, PhotoSet
+
+ENOUGH = 50  # pairs; a style is not to be learnt from fewer
+
+
+def data_of(
+    pairs: tuple[Path, Path] | None,
+    photos: Path | None,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None, Path | None],
+    task: str,
+    levels: tuple[int, ...],
+    batch: int,
+    seed: int,
+    tell: Callable[[str], None],
+) -> Data:
+    """Settle what to train on.
+
+    Raises:
+        UsageError: neither or both of --pairs and --photos, or a path that is not there.
+    """
+    from ..training.data import photo_data, studio_data
+    from ..training.pairs import match_pairs
+
+    if (pairs is None) == (photos is None):
+        raise UsageError("Give either --pairs BEFORE AFTER or --photos DIR.")
+    if pairs is not None:
+        for folder in pairs:
+            options.check_folder("--pairs", folder)
+        matched = match_pairs(*pairs)
+        for problem in matched.problems:
+            tell(f"left out: {problem}")
+        if len(matched.pairs) < ENOUGH:
+            tell(f"warning: {len(matched.pairs)} pairs; a style wants {ENOUGH} and more")
+        return studio_data(matched, levels, batch, seed, idle_photos(lists[1], tell))
+    assert photos is not None
+    options.check_folder("--photos", photos)
+    train, held_out = photo_sets(photos, masks, lists, task, tell)
+    return photo_data(train, held_out, levels, batch, seed)
+
+
+def idle_photos(folder: Path | None, tell: Callable[[str], None]) -> list[Path]:
+    """Photos beside a studio's pairs that need nothing; without any, what to expect is told.
+
+    Raises:
+        UsageError: it is not a folder.
+    """
+    from ..training.data import photos_under, readable
+
+    if folder is None:
+        tell("warning: no --nothing DIR: photos unlike the pairs may not be left alone")
+        return []
+    options.check_folder("--nothing", folder)
+    good, problems = readable(photos_under(folder))
+    for problem in problems:
+        tell(f"left out: {problem}")
+    return good
+
+
+def photo_sets(
+    photos: Path,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None, Path | None],
+    task: str,
+    tell: Callable[[str], None],
+) -> tuple[PhotoSet, PhotoSet]:
+    """Photos to train on and photos held out; without lists, a tenth is held out by name.
+
+    Photos that cannot be read, and portraits whose skin is not known, are told and left out.
+
+    Raises:
+        UsageError: a list or the masks cannot be used.
+    """
+    from ..training.data import (
+        FACE,
+        PhotoSet,
+        check_masks,
+        photos_under,
+        read_list,
+        readable,
+        split_by_name,
+        with_skin,
+    )
+
+    cloth_list, nothing_list, held_out_list = lists
+    if masks is not None:
+        check_masks(masks)
+    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
+    nothing = read_list(photos, nothing_list) if nothing_list else []
+    kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
+    used = set(kept)
+    parts = []
+    for paths in ([path for path in cloth if path not in used], nothing, kept):
+        good, problems = readable(paths)
+        parts.append(good)
+        for problem in problems:
+            tell(f"left out: {problem}")
+    sets = [PhotoSet(photos, parts[at], parts[1], masks, task) for at in (0, 2)]
+    if task == FACE:
+        for at, photo_set in enumerate(sets):
+            sets[at], problems = with_skin(photo_set)
+            for problem in problems:
+                tell(f"left out: {problem}")
+    return sets[0], sets[1]
