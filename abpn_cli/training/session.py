@@ -245,7 +245,8 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
     """
     wanted = trainer.header()
     found, _ = read_tensors(checkpoint)  # looked at before any of it is taken over
-    same = replace(found, digest="", training={}) == replace(wanted, training={})
+    config = asdict(AbpnConfig()) | dict(found.config)  # an older one lacks what came since
+    same = replace(found, config=config, digest="", training={}) == replace(wanted, training={})
     data = found.training.get("data", wanted.training["data"])
     if data != wanted.training["data"]:
         raise UsageError(
