@@ -8,18 +8,21 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from statistics import median
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.lib.npyio import NpzFile
 
-from ..codecs import decode
+from ..codecs import decode, probe
 from ..errors import NoPhotoError, PhotoError, UsageError, shown
+from ..nets.abpn import choose_levels
 from .blemishes import blemished, blotched
 from .cloth_pairs import ClothPairs, Recipe, wrinkle_bank
 from .face_pairs import SKIN, FacePairs, FaceRecipe
 from .made_pairs import Labels, MadePairs
 from .pairs import (
+    LONGEST_PAIR,
     VALIDATION_SHARE,
     Batch,
     Matched,
@@ -255,12 +258,15 @@ def studio_data(
     if not matched.pairs:
         raise NoPhotoError("No pair of photos to train on. Check the names in both folders.")
     train, kept = split(matched.pairs)
+    if len(levels) > 1:
+        levels = own_levels(train)
     fine = split_by_name(nothing) if len(nothing) > 1 else []
     rest = [path for path in nothing if path not in fine]
     source = StudioPairs(train, levels, batch, seed, FINISHED, (rest, IDLE))
     about = {
         "pairs": len(train),
         "validation pairs": len(kept),
+        "halvings": list(levels),
         "photos with nothing to do": len(rest),
         "held out of those": len(fine),
         "left out": matched.problems,
@@ -271,11 +277,19 @@ def studio_data(
     return Data(source, lambda: whole_pairs(judged, seed), len(train), about)
 
 
+def own_levels(pairs: Sequence[Pair]) -> tuple[int, ...]:
+    """Halvings that `abpn retouch` uses on photos of these sizes, those of `--detail` after."""
+    longest = median(min(LONGEST_PAIR, max(probe(pair.original).size)) for pair in pairs)
+    levels = choose_levels((round(longest), 1))
+    return (levels, levels - 1) if levels > 1 else (1,)
+
+
 def whole_pairs(pairs: Sequence[Pair], seed: int) -> list[Batch]:
     """Validation batches of one pair each, crops whole."""
     shape = Shape(1, (VALIDATION_SIDE, VALIDATION_SIDE), VALIDATION_SIDE)
     batches: list[Batch] = []
     for index, pair in enumerate(pairs):
         made = StudioPairs([pair], (1,), 1, seed)
-        batches.append(stack([made.sample(shape, np.random.default_rng((seed, index)))], 1))
+        sample = made.sample(shape, np.random.default_rng((seed, index)), whole=True)
+        batches.append(stack([sample], 1))
     return batches

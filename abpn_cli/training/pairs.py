@@ -42,6 +42,7 @@ THUMBNAIL_SIZES = (
 CROP_SIDES = {1: 128, 2: 64, 3: 40}  # thumbnail px: crops of 256-320 px at full size
 MOST_SHIFT = 1.0  # px at ALIGN_SIDE: two photos further apart than this are misaligned
 ALIGN_SIDE = 512
+JITTER = (-0.22, 0.22)  # of the log of a studio photo's scale: x0.8 to x1.25
 VALIDATION_SHARE = 10  # one pair in so many is kept for validation
 
 
@@ -175,6 +176,17 @@ def draw_window(
     top = float(np.clip(centre[0] - tall / 2, 0, height - tall))
     left = float(np.clip(centre[1] - wide / 2, 0, width - wide))
     return Window(top, left, tall, wide)  # fmt: skip
+
+
+def spanning(
+    image: NDArray[np.uint8], size: tuple[int, int], span: float, rng: Generator
+) -> Window:
+    """Draw a window in which a thumbnail pixel is `span` px of the photo, or as many as fit."""
+    height, width = image.shape[:2]
+    span = min(span, height / size[0], width / size[1])
+    tall, wide = size[0] * span, size[1] * span
+    top, left = (rng.uniform(0, max(0.0, room)) for room in (height - tall, width - wide))
+    return Window(top, left, tall, wide)
 
 
 def draw_corner(edited: NDArray[np.bool_], shape: Shape, rng: Generator) -> tuple[int, int]:
@@ -336,11 +348,17 @@ class StudioPairs:
         pair = self.pairs[int(rng.integers(len(self.pairs)))]
         return Pair(pair.retouched, pair.retouched) if chance < self.idle + self.finished else pair
 
-    def sample(self, shape: Shape, rng: Generator) -> Sample:
-        """Draw a pair and cut one sample from it."""
+    def sample(self, shape: Shape, rng: Generator, whole: bool = False) -> Sample:
+        """Draw a pair and cut one sample from it, about as large as `abpn retouch` would see it.
+
+        There a thumbnail pixel is 2^l px of the photo: so faults are no larger here and no smaller,
+        and crops as sharp. whole: cut nearly all of the photo instead, whatever its size.
+        """
         before, after = (_LARGE.pixels(path) for path in self.draw(rng))
-        window = draw_window(before, None, shape.thumbnail, rng)
         height, width = shape.thumbnail
+        fits = min(before.shape[0] / height, before.shape[1] / width)
+        span = 0.9 * fits if whole else 2**shape.levels * float(np.exp(rng.uniform(*JITTER)))
+        window = spanning(before, shape.thumbnail, span, rng)
         thumbnails = [window.cut(image, shape.thumbnail) for image in (before, after)]
         edited = np.abs(thumbnails[0] - thumbnails[1]).max(2) > CHANGED
         corner = draw_corner(edited, shape, rng)
