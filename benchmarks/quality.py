@@ -1,11 +1,12 @@
 """The quality tables of BENCHMARKS.md again, from the shipped weights.
 
-`make evaluate` judges each task's weights in three ways, a folder of the report for each:
+`make evaluate` judges each task's weights in these ways, a folder of the report for each:
 
 - painted: held-out photos with creases painted by a generator that training does not use;
 - rendered: garments rendered wrinkled and pressed (examples/render.py), full size and the paper's
   protocol, classical filters beside;
-- nothing_to_do: photos that must come back as they were.
+- nothing_to_do: photos that must come back as they were;
+- of face besides: spots of three kinds, and the colour of skin by its tone (benchmarks/faces.py).
 
 The first and the last take the photos of ../shared/data (--data says where they are), which do not
 come with the source; what is missing is named and left out, and the exit code is 1.
@@ -87,14 +88,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA, help="the photos to judge by")
     parser.add_argument("--out", type=Path, default=Path("out", "quality"), help="for the reports")
     parser.add_argument("--pairs", type=Path, help="garments rendered before, not to do it again")
-    parser.add_argument("--task", action="append", help="instead of cloth; may be repeated")
+    parser.add_argument(
+        "--task", action="append", help="instead of cloth and face; may be repeated"
+    )
     options = parser.parse_args(arguments)
     data, out = options.data.resolve(), options.out.resolve()
     absent = missing(data)
-    for task in options.task or ["cloth"]:
+    for task in options.task or ["cloth", "face"]:
         if not absent:
             painted(task, data, out)
             nothing_to_do(task, data, out)
+        if task == "face" and not absent:
+            run("benchmarks/faces.py", "--data", data)
         if task == "cloth":  # nobody is rendered yet
             pairs = options.pairs.resolve() if options.pairs else render(out / "pairs")
             rendered(task, data, pairs, out)

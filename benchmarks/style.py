@@ -166,7 +166,7 @@ def judged(weights: Path, pairs: tuple[Path, Path], data: Path, out: Path) -> di
     abpn(
         "evaluate", "--photos", data, "--masks", data / "masks.npz", "--list",
         listed("cloth_held_out"), "--nothing", listed("nothing_held_out"),
-        "--weights", weights, "--batches", "12", "--json", file,
+        "--weights", weights, "--batches", "24", "--json", file,
     )  # fmt: skip
     idle = json.loads(file.read_text("utf-8"))
     return figures | {"harm": idle["harm"], "harm_gated": idle["harm_gated"]}

@@ -128,7 +128,7 @@ def train(
         float | None,
         typer.Option(
             help="Mask value that a patch must rise to somewhere to be touched at all. "
-            "[default: that of --from, else 0; at least 0.9 with --pairs]"
+            "[default: that of --from, else 0; at least 0.95 with --pairs]"
         ),
     ] = None,
     boost: Annotated[

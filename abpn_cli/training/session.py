@@ -53,7 +53,7 @@ MANNERS: Mapping[str, Manner] = {
     "paper": Manner(1.0, 0.1, 5e-4, 1.0, 0, 0.0, 0.5, (0.1, 0.3)),
 }
 WIDTH = 0.5  # of a network that starts from nothing
-STYLE_PEAK = 0.9  # least gate peak of a studio's style: restraint for little gain lost
+STYLE_PEAK = 0.95  # least gate peak of a studio's style: restraint for little gain lost
 RATE_FROM = 2e-4  # of weights that know something already
 SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
 CHECKPOINT = "checkpoint.safetensors"

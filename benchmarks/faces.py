@@ -1,0 +1,115 @@
+"""`face` on portraits that it never saw: spots of three kinds, and the colour of skin by its tone.
+
+Part of `make evaluate`. It takes the portraits and label maps of ../shared/data (--data says where
+they are), which do not come with the source.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Iterator
+from math import log10
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from skimage.color import rgb2lab
+
+from abpn_cli.codecs import decode
+from abpn_cli.engine.tasks import Means, make_engine
+from abpn_cli.nets.abpn import Abpn
+from abpn_cli.training.blemishes import blemished
+from abpn_cli.training.data import read_list
+from abpn_cli.training.face_pairs import SKIN, FacePairs, FaceRecipe
+from abpn_cli.training.gallery import upright_floats
+from abpn_cli.training.made_pairs import Labels
+from abpn_cli.training.pairs import CHANGED, Shape, stack
+from abpn_cli.training.validate import retouch
+from abpn_cli.weights import load
+
+ROOT = Path(__file__).parents[1]
+DATA = ROOT.parent / "shared" / "data"
+HELD_OUT = ROOT / "weights" / "recipes" / "face_held_out.txt"
+PAINTED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
+KINDS = {
+    "painted": PAINTED,
+    "transplanted": FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=1),
+    "real": FaceRecipe(nothing=0, clean=0, real=1),
+}
+TONES = {"light": (41.0, 200.0), "medium": (10.0, 41.0), "dark": (-200.0, 10.0)}  # ITA in degrees
+BATCHES = 4
+
+
+class Skin(NamedTuple):
+    """One portrait: tone as ITA in degrees, ΔE of its mean skin, share of the skin changed."""
+
+    tone: float
+    moved: float
+    changed: float
+
+
+def gains(net: Abpn, faces: list[Path], labels: Labels, recipe: FaceRecipe) -> tuple[float, float]:
+    """Return dB gained over the untouched portrait, errors pooled: inside M_gt, and whole."""
+    pairs = FacePairs(faces, [], labels, [blemished], recipe, 4, 5)
+    rng, sums = np.random.default_rng(3), np.zeros(4)
+    for _ in range(BATCHES):
+        batch = stack([pairs.sample(Shape(1, (256, 256), 256), rng) for _ in range(4)], 1)
+        result, _, _ = retouch(net, batch.crop, 1)
+        errors = [
+            (image - batch.crop_target).square().mean(1, keepdim=True)
+            for image in (batch.crop, result)
+        ]
+        differs = (batch.crop - batch.crop_target).abs().amax(1, keepdim=True)
+        inside = (differs > CHANGED).float()
+        sums += [float(part.sum()) for error in errors for part in (error * inside, error)]
+    return 10 * log10(sums[0] / sums[2]), 10 * log10(sums[1] / sums[3])
+
+
+def skins(weights: Path, faces: list[Path], labels: Labels) -> Iterator[Skin]:
+    """Retouch portraits at full size and yield what became of their skin."""
+    engine = make_engine({"face": weights}, Means())
+    for path in faces:
+        photo, mask = decode(path), labels(path, SKIN)
+        if mask is None:
+            continue
+        done, _ = engine.retouch(photo)
+        before, after = upright_floats(photo), upright_floats(done)
+        skin = cv2.resize(mask, before.shape[1::-1], interpolation=cv2.INTER_NEAREST) > 0.5
+        if skin.sum() < 100:
+            continue
+        means = [rgb2lab(image[skin][None])[0].mean(0) for image in (before, after)]
+        tone = np.degrees(np.arctan2(means[0][0] - 50, means[0][2]))
+        changed = (np.abs(before - after).max(2)[skin] > CHANGED).mean()
+        yield Skin(float(tone), float(np.linalg.norm(means[0] - means[1])), float(changed))
+
+
+def main() -> None:
+    """Print both tables."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", type=Path, default=DATA)
+    parser.add_argument("--weights", type=Path, default=ROOT / "weights" / "face.safetensors")
+    options = parser.parse_args()
+    labels = Labels(options.data / "masks.npz", options.data)
+    held_out = read_list(options.data, HELD_OUT)
+    net = load(options.weights, torch.device("cpu")).net
+    assert isinstance(net, Abpn)
+    for name, recipe in KINDS.items():
+        inside, whole = gains(net, held_out[::4], labels, recipe)
+        sys.stdout.write(f"{name:<14}{inside:+7.2f} dB inside{whole:+7.2f} dB whole\n")
+    london = sorted((options.data / "portraits" / "london_ccby").glob("*.jpg"))[::4]
+    seen = [path for path in held_out if "usgov_staff" in path.parts] + london
+    found = list(skins(options.weights, seen, labels))
+    for name, (low, high) in TONES.items():
+        group = np.array([skin[1:] for skin in found if low < skin.tone <= high])
+        if len(group):
+            sys.stdout.write(
+                f"{name:<8}{len(group):3} portraits, mean skin moves by dE "
+                f"{group[:, 0].mean():.3f}, at most {group[:, 0].max():.3f}; {group[:, 1].mean():.2%} of it changed\n"
+            )
+
+
+if __name__ == "__main__":
+    main()
