@@ -105,10 +105,9 @@ def main() -> None:
     for name, (low, high) in TONES.items():
         group = np.array([skin[1:] for skin in found if low < skin.tone <= high])
         if len(group):
-            sys.stdout.write(
-                f"{name:<8}{len(group):3} portraits, mean skin moves by dE "
-                f"{group[:, 0].mean():.3f}, at most {group[:, 0].max():.3f}; {group[:, 1].mean():.2%} of it changed\n"
-            )
+            mean, most, changed = group[:, 0].mean(), group[:, 0].max(), group[:, 1].mean()
+            words = f"mean skin moves by dE {mean:.3f}, at most {most:.3f}; {changed:.2%} changed"
+            sys.stdout.write(f"{name:<8}{len(group):3} portraits, {words}\n")
 
 
 if __name__ == "__main__":
