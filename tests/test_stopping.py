@@ -16,6 +16,14 @@ from abpn_cli import codecs
 from abpn_cli.batch.stop import stop_on_signals
 
 
+@pytest.fixture(autouse=True)
+def hang_ups():
+    """Take hang-ups as a terminal gives them, under nohup too; what is started inherits it."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
+
+
 def test_a_first_signal_is_a_wish_and_a_second_an_order():
     before = signal.getsignal(signal.SIGTERM)
     left = []
