@@ -44,6 +44,7 @@ MARGIN = 6  # px: lint keeps this far from what is no cloth
 SPECKS, FIBRES = (40, 110), (20, 50)  # how many for each 100,000 px of cloth
 SHIFT = 4  # cv2's fixed-point bits: lint lies between pixels too
 LEAST_GAIN, MOST_LOST = 3.0, 1.0  # dB: the bar
+BRIEF = ("--batch", "4", "--rate", "4e-4", "--precision", "bf16")  # two busy cores
 TEMPLATE = "{:<10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}"
 
 
@@ -192,7 +193,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=DATA, help="the photos to lay lint on")
     parser.add_argument("--out", type=Path, default=Path("out", "style"), help="for all of it")
-    parser.add_argument("--steps", type=int, default=800, help="of training")
+    parser.add_argument("--steps", type=int, default=450, help="of training")
     parser.add_argument("options", nargs="*", help="after --: more for abpn train")
     options = parser.parse_args(arguments)
     data, out = options.data.resolve(), options.out.resolve()
@@ -206,7 +207,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     abpn(
         "train", "--pairs", *train, "--from", BASE, "--task", "lint", "--out", out / "run",
-        "--nothing", idle, "--steps", str(options.steps), "--no-install", *options.options,
+        "--nothing", idle, "--steps", str(options.steps), "--no-install", *BRIEF,
+        *options.options,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     rows = [judged(file, held_out, data, out) for file in (BASE, out / "run" / "lint.safetensors")]

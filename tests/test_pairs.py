@@ -2,9 +2,19 @@
 
 import cv2
 import numpy as np
+import pytest
 from garments import cloth_photo
 
-from abpn_cli.training.pairs import Pair, StudioPairs, match_pairs, shift_between, split
+from abpn_cli.training.data import own_levels
+from abpn_cli.training.pairs import (
+    Pair,
+    Shape,
+    StudioPairs,
+    match_pairs,
+    shift_between,
+    spanning,
+    split,
+)
 
 
 def write(path, image):
@@ -62,3 +72,31 @@ def test_studio_pairs_cut_the_same_place_of_both_photos(tmp_path):
     difference = (batch.crop_target - batch.crop).amax(1)
     assert difference.max() > 15 / 255
     assert difference.min() > -6 / 255  # cubic resizing overshoots at the step
+
+
+@pytest.mark.parametrize(
+    ("longest", "levels"), [(400, (1,)), (800, (1,)), (1100, (2, 1)), (2100, (3, 2))]
+)
+def test_studio_pairs_are_halved_as_retouching_would(tmp_path, longest, levels):
+    write(tmp_path / "x.png", np.zeros((40, longest, 3), np.uint8))
+    assert own_levels([Pair(tmp_path / "x.png", tmp_path / "x.png")]) == levels
+
+
+def test_thumbnails_of_studio_pairs_are_scaled_as_retouching_would(tmp_path, monkeypatch):
+    write(tmp_path / "x.png", cloth_photo(4, (700, 800)))
+    spans = []
+
+    def noted(image, size, span, rng):
+        window = spanning(image, size, span, rng)
+        spans.append(window.height / size[0])
+        assert 0 <= window.top <= 700 - window.height
+        assert 0 <= window.left <= 800 - window.width
+        return window
+
+    monkeypatch.setattr("abpn_cli.training.pairs.spanning", noted)
+    made = StudioPairs([Pair(tmp_path / "x.png", tmp_path / "x.png")], (1,), 1, 0)
+    for seed in range(8):
+        made.sample(Shape(1, (256, 256), 128), np.random.default_rng(seed))
+    assert 1.6 <= min(spans) < max(spans) <= 2.5
+    made.sample(Shape(3, (256, 256), 40), np.random.default_rng(0))
+    assert spans[-1] == pytest.approx(700 / 256)  # more than the photo has is not to be had
