@@ -98,6 +98,12 @@ def find(task: str) -> Path:
     return known[task]
 
 
+def find_own(task: str) -> str:
+    """Return the hash of the weights that the user's own folder has for a task, "" for none."""
+    path = user_folder() / f"{task}{SUFFIX}"
+    return hash_of([path]) if path.is_file() else ""
+
+
 def find_each(tasks: str) -> dict[str, Path]:
     """Return the file of each task that `--task` names, as in "cloth,face".
 

@@ -263,3 +263,12 @@ def test_the_gate_has_no_part_in_what_a_run_is(studio):
     assert (config.gate_low, config.gate_high, config.gate_peak) == (
         bare.gate_low, bare.gate_high, bare.gate_peak,
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("out", ["before", "after/run"])
+def test_a_run_does_not_write_among_the_photos(studio, home, out):
+    words = map(str, (*TINY, "--task", "lost", "--out", out))
+    code, _, err = abpn(*words, cwd=studio)
+    assert code == 2
+    assert f"--out {out}: lies among the photos" in err
+    assert not list(studio.glob("*/*.safetensors")) and not (studio / "after" / "run").exists()

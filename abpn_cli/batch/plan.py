@@ -127,7 +127,7 @@ def _reason_to_skip(job: Job, overwrite: str) -> str:
     if not _exists(job.source):  # decoding will say so
         return ""
     newer = job.source.stat().st_mtime_ns > job.target.stat().st_mtime_ns
-    return "" if newer else "the output is up to date"
+    return "" if newer else "the output is newer than its photo"
 
 
 def _exists(path: Path) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
@@ -194,7 +194,7 @@ def train(
     installs = install and pairs is not None
     check_task(task, installs)
     config, manner, base = session.make_of(start, preset.value if preset else None, width, task)
-    check_out(out)
+    check_out(out, pairs or ())
     where = device_of(device)
     tell = teller()
     data = data_of(
@@ -278,10 +278,13 @@ def install_for(task: str, weights: Path, tell: Callable[[str], None]) -> None:
     """Put weights among the user's own, the first process alone."""
     from ..report.training import is_first_process
     from ..training.session import install
+    from ..weights import find_own, hash_of
 
     if is_first_process():
+        had = find_own(task)
         there = install(weights)
-        tell(f"installed: {shown(there)}; `abpn retouch --task {task}` uses it")
+        replaced = ", in place of other weights" if had and had != hash_of([there]) else ""
+        tell(f"installed: {shown(there)}{replaced}; `abpn retouch --task {task}` uses it")
 
 
 def check_task(task: str, installs: bool) -> None:
@@ -300,12 +303,18 @@ def check_task(task: str, installs: bool) -> None:
         )
 
 
-def check_out(out: Path) -> None:
+def check_out(out: Path, photos: Sequence[Path]) -> None:
     """Make the folder of a run before hours are spent.
 
+    photos: folders that are read, which a run does not write into.
+
     Raises:
+        UsageError: the folder lies in one of them.
         TargetError: the folder cannot be made or written to.
     """
+    for folder in photos:
+        if out.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"--out {shown(out)}: lies among the photos. Choose another folder.")
     try:
         out.mkdir(parents=True, exist_ok=True)
     except OSError as error:
