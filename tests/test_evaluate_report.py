@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 
 from abpn_cli import weights
 from abpn_cli.cli import app
-from abpn_cli.engine import faces
+from abpn_cli.engine import faces, tasks
 from abpn_cli.evaluation.chart import Panel, dot_chart, ticks
 from abpn_cli.evaluation.harmless import verdict_on
 from abpn_cli.evaluation.sheets import GAP, PANEL, busiest, difference, mosaic
@@ -154,7 +154,7 @@ def test_photos_with_nothing_to_do_pass_or_fail_and_the_exit_code_is_0(report, s
 
 def test_weights_of_faces_are_judged_face_by_face(studio, checkpoint, net, tmp_path, monkeypatch):
     blind = partial(faces.FaceRetoucher, find=lambda photo: [])  # needs no detector
-    monkeypatch.setattr(faces, "FaceRetoucher", blind)
+    monkeypatch.setattr(tasks, "FaceRetoucher", blind)
     header = Header("abpn", asdict(net.config), "face")
     weights.save(tmp_path / "face.safetensors", net, header)
     words = ["--weights", checkpoint, "--weights", tmp_path / "face.safetensors"]

@@ -16,15 +16,11 @@ from . import options
 from .output import write_json, write_stdout
 
 if TYPE_CHECKING:
-    from ..engine import Retoucher
-    from ..engine.faces import FaceRetoucher
+    from ..engine.tasks import Engine
     from ..evaluation.harmless import Verdict
     from ..evaluation.judge import Row
     from ..evaluation.sheets import Sheets
     from ..training.validate import Scores
-
-    Engine = Retoucher | FaceRetoucher
-
 
 Item = TypeVar("Item")
 
@@ -160,12 +156,9 @@ def _judge_files(
 
 def _engine(file: Path, choices: Choices) -> Engine:
     """Load weights as `abpn retouch` would use them: those of faces work face by face."""
-    from ..engine import Retoucher
-    from ..engine.faces import FaceRetoucher
-    from ..training.data import FACE
+    from ..engine.tasks import Means, make_engine
 
-    retoucher = Retoucher(file, choices.device, choices.precision)
-    return FaceRetoucher(retoucher) if retoucher.task == FACE else retoucher
+    return make_engine({"": file}, Means(choices.device, choices.precision))
 
 
 def _check_apart(out: Path, folders: Sequence[Path]) -> None:
