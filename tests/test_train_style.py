@@ -271,4 +271,5 @@ def test_a_run_does_not_write_among_the_photos(studio, home, out):
     code, _, err = abpn(*words, cwd=studio)
     assert code == 2
     assert f"--out {out}: lies among the photos" in err
-    assert not list(studio.glob("*/*.safetensors")) and not (studio / "after" / "run").exists()
+    assert not list((studio / "before").glob("*.safetensors"))
+    assert not (studio / "after" / "run").exists()
