@@ -16,7 +16,7 @@ from . import options
 from .output import write_json, write_stdout
 
 if TYPE_CHECKING:
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..evaluation.harmless import Verdict
     from ..evaluation.judge import Row
     from ..evaluation.sheets import Sheets

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ..codecs import DecodePool
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..photo import Photo
     from ..verify import Made
 

@@ -16,7 +16,7 @@ from .options import OverwriteChoice, Precision, RawSpace
 if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
     from ..codecs import DecodePool
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..photo import Job, Photo
     from .masks import Mask8
 

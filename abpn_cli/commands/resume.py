@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ..batch.pipeline import Stages
     from ..batch.resume import Resume
     from ..codecs import DecodePool
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..photo import Job
 
 Product = TypeVar("Product")

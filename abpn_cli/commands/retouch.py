@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
     from ..batch.sources import Source
     from ..codecs import DecodePool, EncodeOptions
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
     from .regions import Mask

@@ -26,7 +26,7 @@ from .story import Story, all_skipped
 if TYPE_CHECKING:
     from ..batch.pipeline import Limits, Stages
     from ..codecs import DecodePool, Header
-    from ..engine.tasks import Engine
+    from ..engine import Engine
     from ..photo import Job
 
 Product = TypeVar("Product")

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from ..errors import PhotoError
 from ..nets.abpn import MIN_SIDE
 from ..nets.lrl import LRL_MULTIPLE, MASK_STRIDE
 from ..photo import Edit, Notice, Photo, turn_back, turn_upright, with_warnings
+from .base import Engine, Worked
 from .colour import Image, colour_space
 from .contours import damp_ghosts
 from .crew import Crew
@@ -25,23 +24,12 @@ from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
 from .pyramid import Canvas, coarse_levels, first_level, pad, padded_length
 
-__all__ = ["Retoucher", "choose_device"]
+__all__ = ["Engine", "Retoucher", "Worked", "choose_device"]
 
 SHAPE_TOLERANCE = 0.01  # of a mask's width by its height against the photo's: sizes are rounded
 
 
-class Worked(NamedTuple):
-    """A retouched photo; edit: what was done to it; opened: computes where it could be changed.
-
-    opened returns (H, W): True where the gate is above 0.
-    """
-
-    photo: Photo
-    edit: Edit
-    opened: Callable[[], NDArray[np.bool_]]
-
-
-class Retoucher:
+class Retoucher(Engine):
     """Retouches photos with one set of weights on one device."""
 
     def __init__(
@@ -64,37 +52,12 @@ class Retoucher:
             DeviceError: CUDA is asked for and is not there.
             WeightsError: weights missing or damaged.
         """
-        self.device = choose_device(device)
-        self.precision = choose_precision(precision, self.device)
-        self._network = Network(weights, self.device, self.precision)
+        where = choose_device(device)
+        self._network = Network(weights, where, choose_precision(precision, where))
         self._crew = Crew()
         self._weights = weights
         self._max_bytes = max_bytes
         self._detail = detail
-
-    def retouch(
-        self,
-        photo: Photo,
-        strength: float = 1.0,
-        only: Plane | None = None,
-        protect: Plane | None = None,
-    ) -> tuple[Photo, Edit]:
-        """Retouch a photo; pixels whose gate is 0 come back as the integers they were.
-
-        strength: 0..1.5, scales the blend layer.
-        only, protect: (H, W) float32 in [0, 1], stored orientation, white = retouch or protect;
-                  those with the upright photo's shape are turned, those of another size resized,
-                  with a warning on the photo returned.
-
-        Returns the photo, alpha and metadata as they were, and what was done to it.
-
-        Raises:
-            PhotoError: too small, too big for the memory allowed, a mask of another shape, or the
-                network fails on it.
-            DeviceError: the device is out of memory.
-        """
-        worked = self.worked(photo, strength, only, protect)
-        return worked.photo, worked.edit
 
     def worked(
         self,
@@ -116,6 +79,16 @@ class Retoucher:
         )
         retouched = with_warnings(replace(photo, pixels=done.pixels), *warnings)
         return Worked(retouched, edit, sketch.reach.gate.opened)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the network runs."""
+        return self._network.device
+
+    @property
+    def precision(self) -> str:
+        """In what its convolutions compute."""
+        return self._network.precision
 
     def gate(self, photo: Photo) -> Plane:
         """Compute g alone: (H, W) float32 in [0, 1], the photo's size and stored orientation.

@@ -18,7 +18,8 @@ import torch
 from numpy.typing import NDArray
 
 from ..photo import Edit, Photo, with_warnings
-from . import Retoucher, Worked, fitted
+from . import Retoucher, fitted
+from .base import Engine, Worked
 from .detector import DETECTOR_BYTES, Face, find_faces
 from .gate import Plane
 from .memory import MASK_BYTES_PER_PIXEL, PROGRAM_BYTES, check_fits
@@ -40,7 +41,7 @@ class _Part(NamedTuple):
     moles: tuple[Mole, ...]
 
 
-class FaceRetoucher:
+class FaceRetoucher(Engine):
     """Retouches the faces of photos with one set of weights; does what `Retoucher` does."""
 
     def __init__(
@@ -81,24 +82,6 @@ class FaceRetoucher:
     def weight_bytes(self) -> int:
         """Memory the network's parameters take."""
         return self._retoucher.weight_bytes
-
-    def retouch(
-        self,
-        photo: Photo,
-        strength: float = 1.0,
-        only: Plane | None = None,
-        protect: Plane | None = None,
-    ) -> tuple[Photo, Edit]:
-        """Retouch every face of a photo; arguments and outcome as of `Retoucher.retouch`.
-
-        Raises:
-            PhotoError: too big for the memory allowed, a mask of another shape, or the network
-                fails on it.
-            DeviceError: the device is out of memory.
-            WeightsError: the face detector is not installed.
-        """
-        worked = self.worked(photo, strength, only, protect)
-        return worked.photo, worked.edit
 
     def worked(
         self,

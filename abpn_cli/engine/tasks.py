@@ -10,64 +10,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 from ..errors import UsageError
 from ..photo import Edit, Photo, Pixels
-from . import Retoucher, Worked
+from . import Retoucher
+from .base import Engine, Worked
 from .faces import FaceRetoucher, changed_fraction
 from .gate import Plane
 from .memory import check_fits
 
 FACE = "face"  # the task that is done face by face
 BAND = 256  # rows that are added up at once
-
-
-class Engine(Protocol):
-    """What retouches photos: one network on the whole, one on each face, or several of them."""
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks run."""
-
-    @property
-    def precision(self) -> str:
-        """In what they compute."""
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory that the networks' parameters take."""
-
-    def retouch(
-        self,
-        photo: Photo,
-        strength: float = 1.0,
-        only: Plane | None = None,
-        protect: Plane | None = None,
-    ) -> tuple[Photo, Edit]:
-        """Retouch a photo, as `Retoucher.retouch`."""
-
-    def worked(
-        self,
-        photo: Photo,
-        strength: float = 1.0,
-        only: Plane | None = None,
-        protect: Plane | None = None,
-    ) -> Worked:
-        """Retouch a photo, and tell where it was open to change, as `Retoucher.worked`."""
-
-    def gate(self, photo: Photo) -> Plane:
-        """Compute where a photo would be changed, as `Retoucher.gate`."""
-
-    def peak_bytes(self, photo: Photo, masks: int = 0) -> int:
-        """Most memory that a photo takes, as `Retoucher.peak_bytes`."""
 
 
 class Means(NamedTuple):
@@ -103,7 +60,7 @@ def _engine(task: str, path: Path, means: Means) -> Engine:
     return retoucher
 
 
-class Together:
+class Together(Engine):
     """Several engines on one photo; does what each of them does."""
 
     def __init__(self, engines: Sequence[Engine], max_bytes: int) -> None:
@@ -130,21 +87,6 @@ class Together:
     def weight_bytes(self) -> int:
         """Memory that the networks' parameters take."""
         return sum(engine.weight_bytes for engine in self._engines)
-
-    def retouch(
-        self,
-        photo: Photo,
-        strength: float = 1.0,
-        only: Plane | None = None,
-        protect: Plane | None = None,
-    ) -> tuple[Photo, Edit]:
-        """Do every task on a photo; arguments and outcome as of `Retoucher.retouch`.
-
-        Raises:
-            PhotoError, DeviceError, WeightsError: as the engines.
-        """
-        worked = self.worked(photo, strength, only, protect)
-        return worked.photo, worked.edit
 
     def worked(
         self,
