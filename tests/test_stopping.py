@@ -13,19 +13,20 @@ from resuming import in_mid_write
 from shoots import files, leftovers, load, many, picture, save, tree
 
 from abpn_cli import codecs
-from abpn_cli.batch.stop import stop_on_signals
+from abpn_cli.batch.stop import SIGNALS, stop_on_signals
 
 
 @pytest.fixture(autouse=True)
-def hang_ups():
+def signals_as_in_a_terminal():
     """Take hang-ups as a terminal gives them, under nohup too; what is started inherits it."""
-    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
-    signal.signal(signal.SIGHUP, before)
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def test_a_first_signal_is_a_wish_and_a_second_an_order():
-    before = signal.getsignal(signal.SIGTERM)
     left = []
     with stop_on_signals(left.append) as stop:
         assert not stop.asked() and stop.exit_code == 0
@@ -35,7 +36,21 @@ def test_a_first_signal_is_a_wish_and_a_second_an_order():
         signal.raise_signal(signal.SIGINT)
         assert stop.exit_code == 143
     assert set(left) == {143}
+
+
+def test_signals_are_given_back_where_none_came():
+    before = signal.getsignal(signal.SIGTERM)
+    with stop_on_signals():
+        assert signal.getsignal(signal.SIGTERM) != before
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_signal_that_comes_late_does_not_replace_the_exit_code():
+    """The photos in hand may be done, and the last words said, before the second one comes."""
+    with stop_on_signals() as stop:
+        signal.raise_signal(signal.SIGINT)
+    signal.raise_signal(signal.SIGTERM)  # kills this process where it is heeded
+    assert stop.exit_code == 130
 
 
 def test_a_second_signal_is_heeded_while_the_main_thread_is_deep_in_a_computation():

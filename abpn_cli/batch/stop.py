@@ -68,6 +68,8 @@ def stop_on_signals(leave: Callable[[int], None] = leave_at_once) -> Iterator[St
     A hang-up that is ignored, as under nohup, stays ignored. The main thread may be deep in a
     computation, where Python runs no handlers: a second signal is therefore heeded by a thread
     that does nothing else. It is also that thread which can wait for whoever reads the reports.
+    Once a stop was asked for and the block is left, the process is on its way to its exit code:
+    further signals of these kinds are ignored, or one that comes late would replace that code.
     """
     stop = Stop(leave)
     taken = [n for n in SIGNALS if n == signal.SIGINT or signal.getsignal(n) != signal.SIG_IGN]
@@ -80,9 +82,9 @@ def stop_on_signals(leave: Callable[[int], None] = leave_at_once) -> Iterator[St
     try:
         yield stop
     finally:
-        signal.set_wakeup_fd(rope_before)
         for number, handler in before.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_IGN if stop.asked() else handler)
+        signal.set_wakeup_fd(rope_before)
         os.close(rope)  # the watch reads the end, and ends
         watch.join()
         os.close(bell)
