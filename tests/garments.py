@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from abpn_cli.training.synthesis import ridged_noise
+from abpn_cli.training.creases import ridged_noise
 
 
 def cloth_photo(seed, size=(200, 260)):

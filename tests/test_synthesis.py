@@ -4,17 +4,20 @@ import numpy as np
 import pytest
 
 from abpn_cli.training import synthesis
-from abpn_cli.training.synthesis import (
+from abpn_cli.training.creases import (
     Bank,
     Transplant,
+    draped_cloth,
+    ridged_noise,
+    tension_folds,
+)
+from abpn_cli.training.synthesis import (
     bleached,
     inner_cloth,
     off_edges,
     patches,
-    ridged_noise,
     smoothed,
     studio_sweep,
-    tension_folds,
     tonal_print,
     unevenness,
     wrinkle_patch,
@@ -36,7 +39,12 @@ def wavy_cloth(amplitude=0.06, period=18.0):
     return np.broadcast_to(light[None, :, None] * colour, (*SIZE, 3)).astype(np.float32)
 
 
-GENERATORS = [ridged_noise, tension_folds, Transplant(Bank([ridged_noise((90, 120), rng(9))]))]
+GENERATORS = [
+    ridged_noise,
+    draped_cloth,
+    tension_folds,
+    Transplant(Bank([ridged_noise((90, 120), rng(9))])),
+]
 
 
 @pytest.mark.parametrize("generate", GENERATORS)

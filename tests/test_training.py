@@ -13,6 +13,7 @@ from abpn_cli.errors import UsageError
 from abpn_cli.nets.abpn import Abpn, AbpnConfig
 from abpn_cli.training import data, session
 from abpn_cli.training.cloth_pairs import ClothPairs, Recipe
+from abpn_cli.training.creases import ridged_noise
 from abpn_cli.training.data import read_list
 from abpn_cli.training.gallery import Gallery
 from abpn_cli.training.losses import LossWeights
@@ -24,7 +25,6 @@ from abpn_cli.training.pairs import (
     stack,
 )
 from abpn_cli.training.session import PRESETS
-from abpn_cli.training.synthesis import ridged_noise
 from abpn_cli.training.train import Settings, Trainer, learning_rate
 from abpn_cli.training.validate import gate_of, score
 
@@ -81,7 +81,7 @@ def test_a_crop_lies_where_its_corner_says(source):
 
 
 def test_a_photo_with_nothing_to_do_makes_an_identical_pair(photos):
-    recipe = Recipe(nothing=1)
+    recipe = Recipe(nothing=1, surfaces=0)
     made = ClothPairs(
         [photos / "c0.png"], [photos / "c3.png"], Labels(None, photos), [ridged_noise], recipe, 2, 0
     )
@@ -107,7 +107,7 @@ def test_creases_are_painted_only_where_the_target_is_smooth(photos):
 
 
 def test_a_print_is_no_part_of_the_edit(photos):
-    recipe = Recipe(nothing=0, smooth=1, prints=1)
+    recipe = Recipe(nothing=0, surfaces=0, smooth=1, prints=1)
     plain, printed = (
         ClothPairs([photos / "c0.png"], [], Labels(None, photos), [ridged_noise], made, 1, 0)
         for made in (replace(recipe, prints=0), recipe)

@@ -39,7 +39,7 @@ RANGES = {  # of options whose numbers go not from 0 to anything
     "--width": (1 / 64, 4), "--epochs": COUNT, "--steps": COUNT, "--batch": COUNT,
     "--every": COUNT, "--rate": (1e-12, 1), "--painter-share": (1e-6, 1), "--average": (0, 0.99999),
     "--drop-at": (0, 1), "--gate-peak": (0, 1), "--boost": (0, 4), "--seed": (0, 2**63 - 1),
-    "--workers": (0, 1e3),
+    "--workers": (0, 1e3), "--reuse": (1, 7),
 }  # fmt: skip
 STEPS_FROM = 1000  # of weights that know something already
 
@@ -159,6 +159,9 @@ def train(
         TrainPrecision, typer.Option(help="Number format of the convolutions.")
     ] = TrainPrecision.FLOAT32,
     workers: Annotated[int, typer.Option(help="Processes that make pairs.")] = 1,
+    reuse: Annotated[
+        int, typer.Option(help="Times each pair is used, in other light; 1 to 7.")
+    ] = 1,
     licence: Annotated[str, typer.Option(help="Licence and data note for the card.")] = "",
     install: Annotated[
         bool,
@@ -178,6 +181,7 @@ def train(
     from ..report.training import training_log
     from ..training import session
     from ..training.losses import LossWeights
+    from ..training.reuse import Reused
     from ..training.train import Settings, Trainer
 
     check_ranges(
@@ -185,7 +189,7 @@ def train(
             "--width": width, "--epochs": epochs, "--steps": steps, "--batch": batch,
             "--rate": rate, "--painter-share": painter_share, "--warm-up": warm_up,
             "--average": average, "--drop-at": drop_at, "--boost": boost, "--seed": seed,
-            "--every": every, "--workers": workers, "--mse-weight": mse_weight,
+            "--every": every, "--workers": workers, "--reuse": reuse, "--mse-weight": mse_weight,
             "--perceptual-weight": perceptual_weight, "--adversarial-weight": adversarial_weight,
             "--gate-peak": gate_peak, "--dice-weight": dice_weight, "--tv-weight": tv_weight,
         },
@@ -217,7 +221,7 @@ def train(
         ),
     )  # fmt: skip
     first = base.state_dict() if base else None
-    trainer = Trainer(config, settings, data.source, where, backbone, first)
+    trainer = Trainer(config, settings, Reused(data.source, reuse), where, backbone, first)
     card: dict[str, object] = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
     if start is not None:
         card["from"] = session.origin_of(start)

@@ -12,10 +12,12 @@ import numpy as np
 from numpy.random import Generator
 
 from . import synthesis
+from .creases import Bank
 from .gallery import resize
 from .made_pairs import Edits, Labels, MadePairs, Scene
 from .pairs import Sample, Shape, digest_of, read
-from .synthesis import Bank, Floats, as_floats
+from .surfaces import surface
+from .synthesis import Floats, as_floats
 
 CLOTH = 3  # the label of cloth in a label map
 MOSTLY = 0.6  # share of the cloth that must be smooth for creases to be painted on it
@@ -28,18 +30,21 @@ Crease = Callable[[tuple[int, int], Generator], Floats]
 class Recipe:
     """Shares of the kinds of pairs; what is left are painted creases.
 
-    nothing: pairs from photos with nothing to do; real: real wrinkles, smoothed target;
+    nothing: pairs from photos with nothing to do; surfaces: from made-up wood and stone;
+    real: real wrinkles, smoothed target;
     smooth: already smooth cloth, left alone; strength: range of the share of wrinkles removed.
     on_smooth: share of painted creases laid on cloth already smoothed, the rest on it as it is.
     draws: photos drawn, at most, until one is smooth enough to be painted on: beside real wrinkles
     that stay, painted ones could only be told by their style.
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
     backgrounds: share of white-studio photos set before another photo; sweeps: share set before a
-    blank studio background with soft shadows; prints: share of cloth given a print that stays;
+    blank studio background with soft shadows; floors: share of the other backgrounds that are
+    made-up wood and stone; prints: share of cloth given a print that stays;
     bleached: share of white-studio photos whose clothes are made as pale as their background.
     """
 
     nothing: float = 0.15
+    surfaces: float = 0.05
     real: float = 0.35
     smooth: float = 0.10
     on_smooth: float = 0.5
@@ -48,6 +53,7 @@ class Recipe:
     amplitude: tuple[float, float] = (0.012, 0.05)
     backgrounds: float = 0.4
     sweeps: float = 0.3
+    floors: float = 0.35
     prints: float = 0.2
     bleached: float = 0.15
     draws: int = 3
@@ -92,7 +98,11 @@ class ClothPairs(MadePairs):
 
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a photo and make one pair of it."""
-        if self.nothing and rng.random() < self.recipe.nothing:
+        drawn = rng.random()
+        if drawn < self.recipe.surfaces:
+            sides = (2 * shape.thumbnail[0], 2 * shape.thumbnail[1])
+            return self.cut(Scene(surface(sides, rng), None), "smooth", shape, rng)[0]
+        if self.nothing and drawn < self.recipe.surfaces + self.recipe.nothing:
             path = self.nothing[int(rng.integers(len(self.nothing)))]
             image = without_cloth(read(path), self.labels(path, CLOTH))
             return self.cut(Scene(image, None), "smooth", shape, rng)[0]
@@ -124,7 +134,11 @@ class ClothPairs(MadePairs):
         drawn = rng.random()
         if drawn < self.recipe.sweeps:
             return synthesis.studio_sweep(size, rng)[..., None]
-        if self.nothing and drawn < self.recipe.sweeps + self.recipe.backgrounds:
+        if drawn >= self.recipe.sweeps + self.recipe.backgrounds:
+            return None
+        if rng.random() < self.recipe.floors:
+            return surface(size, rng)
+        if self.nothing:
             return resize(read(self.nothing[int(rng.integers(len(self.nothing)))]), size)
         return None
 

@@ -19,6 +19,7 @@ from ..errors import NoPhotoError, PhotoError, UsageError, shown
 from ..nets.abpn import choose_levels
 from .blemishes import blemished, blotched
 from .cloth_pairs import ClothPairs, Recipe, wrinkle_bank
+from .creases import Transplant, draped_cloth, ridged_noise, tension_folds
 from .face_pairs import SKIN, FacePairs, FaceRecipe
 from .made_pairs import Labels, MadePairs
 from .pairs import (
@@ -34,11 +35,11 @@ from .pairs import (
     split,
     stack,
 )
-from .synthesis import Transplant, ridged_noise, tension_folds
 
 VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
 PAINTED = Recipe(
     nothing=0,
+    surfaces=0,
     real=0,
     smooth=0,
     on_smooth=1,
@@ -49,7 +50,7 @@ PAINTED = Recipe(
     bleached=0,
     draws=20,
 )
-NOTHING = Recipe(nothing=1)
+NOTHING = Recipe(nothing=1, surfaces=0)
 BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
 FACELESS = FaceRecipe(nothing=1)
 FACE = "face"  # the task whose pairs are made of portraits
@@ -226,7 +227,7 @@ def _source(
             photos.subjects, photos.nothing, photos.labels, [blemished], looks, batch, seed, levels
         )
         return faces, {"blemishes": [blemished.__name__], "recipe": asdict(looks)}
-    creases: list[Any] = [ridged_noise]
+    creases: list[Any] = [ridged_noise, draped_cloth]
     bank = wrinkle_bank(photos.subjects, photos.labels)
     if bank.patches:
         creases.append(Transplant(bank))

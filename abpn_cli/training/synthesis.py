@@ -1,4 +1,4 @@
-"""Creases painted on clean photos, real wrinkles smoothed: pairs where no retoucher's are at hand.
+"""What pairs are made with: real wrinkles smoothed, where they are, prints, studio backgrounds.
 
 Every function is pure: arrays and a random generator in, arrays out. An edit is a *ratio* field
 (H, W) float32, about 1: retouched = original · ratio, the same for the three channels, so that a
@@ -30,12 +30,6 @@ PLAIN = (
 CALM = 0.02  # relative unevenness under which cloth passes for smooth
 DARK = 0.04  # keeps ratios tame in black cloth
 STRONGEST = 0.24  # relative amplitude above which a band is drape or print, not a crease
-
-
-class Bank(NamedTuple):
-    """Relative mid-band luminance of real wrinkles, each (h, w) float32, about 0."""
-
-    patches: list[Floats]
 
 
 def as_floats(array: ArrayLike) -> Floats:
@@ -237,90 +231,6 @@ def unevenness(luma: Floats, cloth: Floats, coarse: float) -> Floats:
         masked_blur(log_luma, inside, max(0.8, s * scale)) for s in (SALIENT_SIGMA, coarse)
     )
     return strength_of(as_floats((salient - drape) * inside), inside, scale)
-
-
-def ridged_noise(size: tuple[int, int], rng: Generator) -> Floats:
-    """Crease shading from ridged, stretched noise lit from one side: (H, W), std about 1."""
-    height, width = size
-    side = int(np.hypot(height, width)) + 8
-    scale = max(size) / REFERENCE_SIDE
-    relief = np.zeros((side, side), np.float32)
-    for _ in range(int(rng.integers(1, 4))):
-        length = rng.uniform(40, 260) * scale
-        across = length / rng.uniform(1.5, 6)
-        grid = rng.random((int(side / across) + 3, int(side / length) + 3)).astype(np.float32)
-        noise = cv2.resize(grid, (side, side), interpolation=cv2.INTER_CUBIC)
-        ridge = 1 - np.abs(2 * noise - 1)
-        relief += rng.uniform(0.4, 1) * across * np.maximum(ridge, 0) ** rng.uniform(1.5, 5)
-    relief = blur(relief, rng.uniform(0.8, 2.5) * scale)
-    light = rng.uniform(0, 2 * np.pi)
-    dx = cv2.Sobel(relief, cv2.CV_32F, 1, 0, ksize=3)
-    dy = cv2.Sobel(relief, cv2.CV_32F, 0, 1, ksize=3)
-    shading = np.cos(light) * dx + np.sin(light) * dy
-    turn = cv2.getRotationMatrix2D((side / 2, side / 2), rng.uniform(0, 360), 1)
-    turned = cv2.warpAffine(shading, turn, (side, side), borderMode=cv2.BORDER_REFLECT_101)
-    top, left = (side - height) // 2, (side - width) // 2
-    return normalised(as_floats(turned[top : top + height, left : left + width]))
-
-
-def tension_folds(size: tuple[int, int], rng: Generator) -> Floats:
-    """Crease shading from single folds drawn as curves that fan out of a few pulled points.
-
-    (H, W), std about 1. Shares nothing with `ridged_noise`: kept for validation.
-    """
-    height, width = size
-    scale = max(size) / REFERENCE_SIDE
-    shading = np.zeros(size, np.float32)
-    for _ in range(int(rng.integers(4, 10))):
-        anchor = rng.uniform(0, 1, 2) * (width, height)
-        main = rng.uniform(0, 2 * np.pi)
-        for _ in range(int(rng.integers(3, 9))):
-            angle = main + rng.normal(0, 0.5)
-            points = _curve(anchor, angle, rng.uniform(80, 420) * scale, rng)
-            shading += _fold(size, points, rng.uniform(2, 9) * scale, rng)
-    return normalised(shading)
-
-
-def _curve(start: NDArray[np.float64], angle: float, length: float, rng: Generator) -> Floats:
-    steps = 24
-    turns = np.cumsum(rng.normal(0, 0.09, steps)) + angle
-    moves = np.stack([np.cos(turns), np.sin(turns)], 1) * (length / steps)
-    return as_floats(start + rng.normal(0, 0.05 * length, 2) + np.cumsum(moves, 0))
-
-
-def _fold(size: tuple[int, int], points: Floats, sigma: float, rng: Generator) -> Floats:
-    line = np.zeros(size, np.float32)
-    for index, (a, b) in enumerate(zip(points[:-1], points[1:], strict=True)):
-        strength = float(np.sin(np.pi * (index + 1) / len(points)))  # fades at both ends
-        ends = [tuple(int(round(float(v) * 16)) for v in p) for p in (a, b)]
-        thick = max(1, round(sigma * 0.8))
-        cv2.line(line, ends[0], ends[1], strength, thick, cv2.LINE_8, shift=4)
-    soft = blur(line, sigma)
-    lit, dark = rng.uniform(0.6, 1.2), rng.uniform(0, 0.5)
-    normal = float(np.arctan2(*(points[-1] - points[0])[::-1])) + np.pi / 2
-    shift = np.array([[1, 0, np.cos(normal) * sigma], [0, 1, np.sin(normal) * sigma]], np.float32)
-    moved = cv2.warpAffine(soft, shift, size[::-1])
-    return (rng.uniform(0.5, 1) * (lit * moved - (lit + dark) * soft)).astype(np.float32)
-
-
-class Transplant:
-    """Lays real wrinkles of other garments, turned and scaled; a crease generator like the rest."""
-
-    def __init__(self, bank: Bank) -> None:
-        self.bank = bank
-
-    def __call__(self, size: tuple[int, int], rng: Generator) -> Floats:
-        """(height, width) to a (H, W) field, std about 1."""
-        patch = self.bank.patches[int(rng.integers(len(self.bank.patches)))]
-        height, width = size
-        zoom = rng.uniform(0.6, 1.5) * max(size) / max(patch.shape)
-        middle = (patch.shape[1] / 2, patch.shape[0] / 2)
-        turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), zoom)
-        turn[:, 2] += np.array([width, height]) / 2 - np.array(middle)
-        laid = cv2.warpAffine(
-            patch, turn, (width, height), flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT_101
-        )
-        return normalised(laid.astype(np.float32))
 
 
 def wrinkle_patch(image: Floats, cloth: Floats) -> Floats | None:
