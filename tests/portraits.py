@@ -7,7 +7,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from networks import CONFIG
+from networks import CONFIG, photo_of
 
 from abpn_cli.engine.detector import Face
 from abpn_cli.photo import Photo, turn_back
@@ -46,6 +46,15 @@ def draw(canvas: np.ndarray, middle: tuple[float, float], height: float, skin=SK
     oval(0, 58, 28, 9, (180, 85, 85))
     oval(0, 80, 22, 8, shade)
     return canvas
+
+
+def skin_of(height: int, width: int, dtype: type = np.uint8, **fields: object) -> Photo:
+    """Soft shapes with grain, all of one skin's hue."""
+    photo = photo_of(height, width, dtype, **fields)
+    most = np.iinfo(dtype).max
+    light = (0.3 + 0.7 * photo.pixels[..., :1] / most) * most
+    pixels = np.rint(light * np.array(SKIN) / 255).astype(dtype)
+    return replace(photo, pixels=pixels)
 
 
 def portrait(

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from networks import photo_of, save, untrained
-from portraits import OPEN, box, portrait, stored
+from networks import save, untrained
+from portraits import OPEN, box, portrait, skin_of, stored
 from profiles import WIDE
 
 from abpn_cli.engine import Retoucher
@@ -44,7 +44,7 @@ def inside(photo, faces):
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
 @pytest.mark.parametrize("icc", [b"", WIDE["adobe gamma v2"]], ids=["sRGB", "wide"])
 def test_pixels_outside_the_patches_are_bit_exact_and_faces_change(eager, dtype, icc):
-    photo = photo_of(500, 420, dtype, metadata=Metadata(icc=icc))
+    photo = skin_of(500, 420, dtype, metadata=Metadata(icc=icc))
     done, edit = finding(eager, *PAIR, LONE).retouch(photo)
     changed = (done.pixels != photo.pixels).any(-1)
     assert done.pixels.dtype == dtype
@@ -55,7 +55,7 @@ def test_pixels_outside_the_patches_are_bit_exact_and_faces_change(eager, dtype,
 
 
 def test_a_photo_without_a_face_comes_back_as_it_was(eager):
-    photo = photo_of(300, 200)
+    photo = skin_of(300, 200)
     done, edit = finding(eager).retouch(photo)
     assert np.array_equal(done.pixels, photo.pixels) and done.warnings == ()
     assert (edit.faces, edit.mask_fraction, edit.changed_fraction) == (0, 0.0, 0.0)
@@ -63,7 +63,7 @@ def test_a_photo_without_a_face_comes_back_as_it_was(eager):
 
 
 def test_the_outcome_does_not_depend_on_the_order_of_faces(eager):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     faces = [*PAIR, box(200, 200, 140), LONE]
     one, _ = finding(eager, *faces).retouch(photo)
     other, _ = finding(eager, *reversed(faces)).retouch(photo)
@@ -114,7 +114,7 @@ def test_a_face_is_whole_within_its_weight_which_does_not_fall_at_the_photos_bor
 
 @pytest.mark.parametrize("place", [(10, 10), (490, 10), (10, 410), (495, 415), (250, 3)])
 def test_a_face_at_the_border_is_retouched_up_to_it(eager, place):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     face = box(*place, 110)
     done, _ = finding(eager, face).retouch(photo)
     changed = (done.pixels != photo.pixels).any(-1)
@@ -124,7 +124,7 @@ def test_a_face_at_the_border_is_retouched_up_to_it(eager, place):
 
 
 def test_where_one_face_alone_has_weight_its_neighbours_change_nothing(eager):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     alone, _ = finding(eager, PAIR[0]).retouch(photo)
     both, _ = finding(eager, *PAIR).retouch(photo)
     apart = inside(photo, PAIR[:1]) & ~inside(photo, PAIR[1:])
@@ -133,7 +133,7 @@ def test_where_one_face_alone_has_weight_its_neighbours_change_nothing(eager):
 
 
 def test_overlapping_changes_are_added_and_stay_within_the_type(eager):
-    photo = photo_of(300, 300)
+    photo = skin_of(300, 300)
     white = replace(photo, pixels=np.full_like(photo.pixels, 255))
     twins = box(150, 140, 120), box(150, 144, 120)
     done, _ = finding(eager, *twins).retouch(white, strength=1.5)
@@ -146,7 +146,7 @@ def test_overlapping_changes_are_added_and_stay_within_the_type(eager):
 
 
 def test_where_the_gate_is_0_nothing_changes_and_elsewhere_most_does(retoucher):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     faces = finding(retoucher, *PAIR, LONE)  # the usual network of the tests opens about a half
     done, edit = faces.retouch(photo)
     gate = faces.gate(photo)
@@ -158,7 +158,7 @@ def test_where_the_gate_is_0_nothing_changes_and_elsewhere_most_does(retoucher):
 
 
 def test_masks_of_the_user_multiply_in(eager):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     faces = finding(eager, PAIR[0])
     only = np.zeros((500, 420), np.float32)
     only[:150] = 1
@@ -173,7 +173,7 @@ def test_masks_of_the_user_multiply_in(eager):
 
 
 def test_a_mask_of_another_size_is_told_once(eager):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     done, _ = finding(eager, *PAIR, LONE).retouch(photo, only=np.ones((250, 210), np.float32))
     (warning,) = done.warnings
     assert "210 x 250" in warning
@@ -214,13 +214,13 @@ def test_a_face_that_lies_on_its_side_is_shown_to_the_network_upright(eager, mon
 
 def test_alpha_and_metadata_stay(eager):
     alpha = np.full((500, 420), 77, np.uint8)
-    photo = photo_of(500, 420, alpha=alpha, metadata=Metadata(comment=b"me"))
+    photo = skin_of(500, 420, alpha=alpha, metadata=Metadata(comment=b"me"))
     done, _ = finding(eager, *PAIR).retouch(photo)
     assert done.alpha is alpha and done.metadata == photo.metadata
 
 
 def test_what_does_not_fit_into_memory_is_refused_before_it_is_taken(eager, monkeypatch):
-    photo = photo_of(500, 420)
+    photo = skin_of(500, 420)
     faces = finding(eager, *PAIR)
     monkeypatch.setattr(eager, "_max_bytes", faces.peak_bytes(photo) * 2)
     faces.retouch(photo)
@@ -230,7 +230,7 @@ def test_what_does_not_fit_into_memory_is_refused_before_it_is_taken(eager, monk
 
 
 def test_the_memory_told_covers_a_face_that_fills_the_photo(eager):
-    photo = photo_of(600, 500)
+    photo = skin_of(600, 500)
     faces = finding(eager)
     whole = groups(patches([box(300, 250, 590)], (600, 500)))
     assert faces._needed(photo, whole, 1) <= faces.peak_bytes(photo, 1)

@@ -1,10 +1,10 @@
 """Retouching the faces of a photo: each one by itself, at the scale the network knows.
 
 Every face gets a patch of 1.5 times its side, retouched as a photo of its own: same canvas, same
-colour space, same depth, turned so that the face stands upright. The patch's weight multiplies the
-gate, so that pixels outside all patches, and those under a gate of 0, come back as the integers
-they were. Faces are retouched from the photo as it was and their changes added up: the outcome does
-not depend on their order. A photo without a face comes back as it was.
+colour space, same depth, turned so that the face stands upright. The patch's weight, 0 where there
+is no skin, multiplies the gate, so that pixels outside all patches, and those under a gate of 0,
+come back as the integers they were. Faces are retouched from the photo as it was and their changes
+added up: the outcome does not depend on their order. A photo without a face comes back as it was.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from ..photo import Edit, Photo, with_warnings
 from . import Retoucher, fitted
 from .base import Engine, Worked
+from .complexion import skin_share
 from .detector import DETECTOR_BYTES, Face, find_faces
 from .gate import Plane
 from .memory import MASK_BYTES_PER_PIXEL, PROGRAM_BYTES, check_fits
@@ -174,7 +175,7 @@ class FaceRetoucher(Engine):
         size = (photo.pixels.shape[0], photo.pixels.shape[1])
         for patch in group:
             part = _cut(photo, patch)
-            share = weight(patch, group, size)
+            share = weight(patch, group, size) * skin_share(part)
             moles = find_moles(part, patch.face_width) if self._keep_moles else ()
             if moles:
                 share *= 1 - shut_at(moles, (share.shape[0], share.shape[1]))

@@ -10,7 +10,6 @@ import torch
 from .pairs import Batch, Source, digest_of
 
 DELAYS = (0, 7, 19, 43, 79, 131, 211)  # steps of new pairs between the uses of one
-KEPT = 2 * max(DELAYS)  # batches held at most; older ones are made again when asked for
 
 
 class Reused:
@@ -44,7 +43,7 @@ class Reused:
         number = max(0, turn - DELAYS[use])
         if number not in self._made:
             self._made[number] = self.source.batch(number)
-            while len(self._made) > KEPT:
+            while len(self._made) > DELAYS[self.times - 1] + 1:  # none is asked for later
                 self._made.popitem(last=False)
         made = self._made[number]
         return relit(made, np.random.default_rng((step, use))) if use else made
