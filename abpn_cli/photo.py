@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 Pixels = NDArray[np.uint8] | NDArray[np.uint16]
 FormatName = Literal["jpeg", "png", "tiff"]
+
+SHAPE_TOLERANCE = 0.01  # of a mask's width by its height against the photo's: sizes are rounded
+DRAW_ANEW = "Draw the mask on this photo, or on a smaller copy of the whole."
 
 
 class Notice(str):
@@ -98,6 +101,7 @@ class Job:
     mask:     where the mask goes that is kept beside the target, or None.
     skip:     why there is nothing to do, or "" where there is.
     foreign:  whether it is skipped because its output is somebody's work.
+    fault:    why it is known to fail before it is begun, which a dry run tells; "" for all else.
     inputs:   what else is read for it, as (role, SHA-256): masks, sidecars.
     warnings: what the user should know about this job, one sentence each.
     """
@@ -110,6 +114,7 @@ class Job:
     mask: Path | None = None
     skip: str = ""
     foreign: bool = False
+    fault: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -163,6 +168,46 @@ class Outcome:
     edit: Edit | None = None
     error: str = ""
     warnings: tuple[str, ...] = field(default=())
+
+
+class MaskFit(NamedTuple):
+    """How a user's mask lies on a photo.
+
+    turned: whether it was drawn on the photo upright, and has to be turned back; fault: why nobody
+    can tell what it marks, or ""; notice: that it has to be resized, or "".
+    """
+
+    turned: bool
+    fault: str = ""
+    notice: str = ""
+
+
+def mask_fit(had: tuple[int, int], size: tuple[int, int], orientation: int, option: str) -> MaskFit:
+    """Judge a mask's (height, width), as stored, against that of its photo, as stored.
+
+    option: `--only` or `--protect`, for the words.
+    """
+    lies = orientation in (5, 6, 7, 8)
+    height, width = size
+    turned = had != size and lies and (had == (width, height) or not _alike(had, size))
+    fitting = had[::-1] if turned else had
+    if fitting == size:
+        return MaskFit(turned)
+    if not _alike(fitting, size):
+        seen = size[::-1] if lies else size
+        fault = (
+            f"its {option} mask is {had[1]} x {had[0]}, which is not the shape of the photo, "
+            f"{seen[1]} x {seen[0]}"
+        )
+        return MaskFit(turned, fault)
+    told = f"Its {option} mask is {had[1]} x {had[0]}, the photo {width} x {height}: resized."
+    return MaskFit(turned, notice=told)
+
+
+def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
+    """Whether two (height, width) have the same shape, but for what rounding does to it."""
+    ratio = size[0] * other[1] / (size[1] * other[0])
+    return abs(ratio - 1) <= SHAPE_TOLERANCE
 
 
 def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

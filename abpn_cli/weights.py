@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 SUFFIX = ".safetensors"
 HEADER_KEY = "abpn"
+FACE = "face"  # the task that is done face by face
 REINSTALL = "Fetch the file again, or reinstall abpn."
 
 
@@ -259,6 +260,38 @@ def read_tensors(path: Path) -> tuple[Header, dict[str, Tensor]]:
         raise WeightsError(path, f"cannot be read ({error.strerror})", REINSTALL) from error
 
 
+def header_of(path: Path) -> Header:
+    """Read what a checkpoint says of itself, and no more of it: that takes no torch.
+
+    Raises:
+        WeightsError: missing, damaged or not ours.
+    """
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "numpy") as file:
+            return _header(path, file.metadata() or {})
+    except (SafetensorError, OSError) as error:
+        raise WeightsError(path, f"damaged or no weights file ({error})", REINSTALL) from error
+
+
+def is_by_faces(task: str, header: Header) -> bool:
+    """Tell whether weights work face by face; task: what `--task` calls them, or ""."""
+    return FACE in (task, header.task, header.config.get("style"))
+
+
+def _header(path: Path, metadata: Mapping[str, str]) -> Header:
+    try:
+        header = Header(**json.loads(metadata[HEADER_KEY]))
+        if not isinstance(header.config, dict) or not isinstance(header.task, str):
+            raise TypeError("a header of another make")
+        return header
+    except (KeyError, ValueError, TypeError) as error:
+        raise WeightsError(path, "not a weights file of abpn", "Use weights made for abpn.") from (
+            error
+        )
+
+
 def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
     from safetensors import SafetensorError, safe_open
 
@@ -268,12 +301,7 @@ def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
         raise WeightsError(path, f"damaged or no weights file ({error})", REINSTALL) from error
-    try:
-        header = Header(**json.loads(metadata[HEADER_KEY]))
-    except (KeyError, ValueError, TypeError) as error:
-        raise WeightsError(path, "not a weights file of abpn", "Use weights made for abpn.") from (
-            error
-        )
+    header = _header(path, metadata)
     if digest(tensors) != header.digest:
         raise WeightsError(path, "damaged: its tensors differ from its checksum", REINSTALL)
     return header, tensors

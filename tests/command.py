@@ -6,8 +6,11 @@ import contextlib
 import io
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,7 @@ def start(*words: str | Path, cwd: Path, **keywords: Any) -> subprocess.Popen[st
     return subprocess.Popen(
         [sys.executable, "-m", "abpn_cli", *map(os.fspath, words)],
         cwd=cwd,
-        env=ENVIRONMENT,
+        env=keywords.pop("env", ENVIRONMENT),
         stdout=keywords.pop("stdout", subprocess.PIPE),
         stderr=keywords.pop("stderr", subprocess.PIPE),
         text=True,
@@ -48,7 +51,7 @@ def start(*words: str | Path, cwd: Path, **keywords: Any) -> subprocess.Popen[st
     )
 
 
-def real_abpn(*words: str | Path, cwd: Path, seconds: float = 120) -> tuple[int, str, str]:
+def real_abpn(*words: str | Path, cwd: Path, seconds: float = 300) -> tuple[int, str, str]:
     """Run the command as users do; return (exit code, stdout, stderr)."""
     with start(*words, cwd=cwd) as process:
         try:
@@ -59,17 +62,71 @@ def real_abpn(*words: str | Path, cwd: Path, seconds: float = 120) -> tuple[int,
     return process.returncode, out, err
 
 
+def wait_until(come: Callable[[], object], seconds: float = 300) -> None:
+    """Wait until something has come true."""
+    end = time.monotonic() + seconds
+    while not come():
+        assert time.monotonic() < end, "waited in vain"
+        time.sleep(0.005)
+
+
+class Hold:
+    """Holds up commands where a test says so, as `hooks/sitecustomize.py` tells.
+
+    folder: for the files by which both sides talk; environment: of the commands.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        hooks = Path(__file__).with_name("hooks")
+        path = os.pathsep.join([str(hooks), ENVIRONMENT["PYTHONPATH"]])
+        self.environment = {**ENVIRONMENT, "PYTHONPATH": path, "ABPN_TEST_HOLD": str(folder)}
+
+    def at(self, kind: str, *names: str) -> None:
+        """Hold at `decode` or `flush` whatever has one of these in its name; all for none."""
+        (self._folder / kind).write_text(" ".join(names))
+
+    def reached(self, kind: str) -> list[int]:
+        """Wait until somebody is held there; return the numbers of the processes."""
+        wait_until(lambda: any(self._folder.glob(f"{kind} *")))
+        return [int(file.name.split()[1]) for file in self._folder.glob(f"{kind} *")]
+
+    def go(self, kind: str) -> None:
+        """Hold nobody there any more."""
+        (self._folder / kind).unlink(missing_ok=True)
+        for file in self._folder.glob(f"{kind} *"):
+            file.unlink()
+
+
+def catches(process: int, number: signal.Signals) -> bool:
+    """Whether a process has a handler of its own for a signal (Linux)."""
+    return _has_bit(process, "SigCgt", number)
+
+
+def send(process: subprocess.Popen[str], number: signal.Signals) -> None:
+    """Send a signal to a run that goes on, and wait until it is taken: what is sent next is next.
+
+    Of two that wait together the kernel would hand out the one of the lower number first.
+    """
+    wait_until(lambda: catches(process.pid, number))
+    assert process.poll() is None, "the run has ended before its signal"
+    process.send_signal(number)
+    wait_until(lambda: not _has_bit(process.pid, "ShdPnd", number))
+
+
+def _has_bit(process: int, field: str, number: signal.Signals) -> bool:
+    """Look a signal up in a process's status; False where the process has gone."""
+    with contextlib.suppress(OSError):
+        for line in Path(f"/proc/{process}/status").read_text().splitlines():
+            if line.startswith(field):
+                return bool(int(line.split()[1], 16) >> (number - 1) & 1)
+    return False
+
+
 def children(process: int) -> list[int]:
     """The numbers of a process's children (Linux)."""
     listed = Path(f"/proc/{process}/task/{process}/children").read_text()
     return [int(number) for number in listed.split()]
-
-
-def command_of(process: int) -> bytes:
-    """The command line of a process, b"" where it has gone (Linux)."""
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{process}/cmdline").read_bytes()
-    return b""
 
 
 def photo_events(text: str) -> dict[str, dict[str, Any]]:

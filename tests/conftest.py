@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import shoots
 import verifying
+from command import Hold
 from garments import write_garments
 from networks import save, untrained
 
@@ -36,6 +37,15 @@ def photos(tmp_path_factory):
     folder = tmp_path_factory.mktemp("photos")
     write_garments(folder)
     return folder
+
+
+@pytest.fixture
+def hold(tmp_path_factory):
+    """What holds up commands where a test says so; in the end nobody is held any more."""
+    made = Hold(tmp_path_factory.mktemp("hold"))
+    yield made
+    for kind in ("decode", "flush"):
+        made.go(kind)
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from command import Hold
 
 from abpn_cli import codecs
 from abpn_cli.batch.journal import Run
@@ -79,17 +80,21 @@ def _is_whole(path: Path) -> bool:
 
 
 class Nursery:
-    """The script, started; each shoot is a fork of it, with everything imported already."""
+    """The script, started; each shoot is a fork of it, with everything imported already.
 
-    def __init__(self) -> None:
+    hold: what holds the shoots up where a test says so.
+    """
+
+    def __init__(self, hold: Hold) -> None:
         here = Path(__file__)
-        paths = [str(here.parents[1]), str(here.parent)]
+        self.hold = hold
+        paths = [hold.environment["PYTHONPATH"], str(here.parent)]
         self._process = subprocess.Popen(
             [sys.executable, str(here)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(paths), "OMP_NUM_THREADS": "1"},
+            env={**hold.environment, "PYTHONPATH": os.pathsep.join(paths)},
         )
 
     def start(self, root: Path, strength: float) -> int:

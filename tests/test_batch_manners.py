@@ -6,23 +6,21 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-from command import ENVIRONMENT, abpn, start
+from command import ENVIRONMENT, Hold, abpn, send, start, wait_until
 from kinds import GOOD
 from photos import pattern, write_jpeg, write_png
 from PIL import Image
-from resuming import in_mid_write
 from shoots import files, leftovers, many
 
 from abpn_cli import codecs
 from abpn_cli.batch.keeper import keep_journal
 from abpn_cli.batch.sources import find_sources, not_read_words
-from abpn_cli.commands import resume
+from abpn_cli.commands import made
 from abpn_cli.engine.network import choose_device, choose_precision
 from abpn_cli.errors import NoPhotoError
 
@@ -56,7 +54,7 @@ def watched(*words: str | Path, cwd: Path) -> tuple[int, str, bool]:
         env=ENVIRONMENT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     told, _, torch = done.stderr.rstrip("\n").rpartition("\n")
@@ -71,26 +69,20 @@ def events_of(text: str) -> list[dict[str, Any]]:
 # A run that is stopped at once.
 
 
-def stopped_twice(folder: Path, *words: str | Path) -> tuple[subprocess.Popen[str], str, str]:
-    """Start a run, stop it with two signals while it writes a photo; return it and its words."""
-    with start("retouch", "in", "-o", "done", "--format", "tiff", *words, cwd=folder) as process:
-        in_mid_write(0)(folder / "done", process.pid)
-        process.send_signal(signal.SIGINT)
-        time.sleep(0.05)
-        process.send_signal(signal.SIGTERM)
-        asked = time.perf_counter()
-        process.wait(20)
-        assert time.perf_counter() - asked < 2
-        out, err = process.communicate()
-    return process, out, err
-
-
-def test_a_run_stopped_at_once_still_ends_its_reports(tmp_path: Path, checkpoint: Path) -> None:
-    many(tmp_path, 8, 1000, 1400)
+def test_a_run_stopped_at_once_still_ends_its_reports(
+    tmp_path: Path, checkpoint: Path, hold: Hold
+) -> None:
+    """It is stopped while its third photo is held in mid-write."""
+    many(tmp_path, 8)
     report = tmp_path / "report.json"
-    process, out, err = stopped_twice(
-        tmp_path, "--weights", checkpoint, "--ndjson", "--json", report
-    )
+    words = ("retouch", "in", "-o", "done", "--format", "tiff", "--weights", checkpoint)
+    hold.at("flush", "02.tif")
+    with start(*words, "--ndjson", "--json", report, cwd=tmp_path, env=hold.environment) as process:
+        hold.reached("flush")
+        assert leftovers(tmp_path / "done")
+        send(process, signal.SIGINT)
+        send(process, signal.SIGTERM)
+        out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     events = events_of(out)
     assert [event["event"] for event in events] == ["plan", *["photo"] * 8, "summary"]
@@ -114,21 +106,14 @@ def test_a_run_stopped_at_once_still_ends_its_reports(tmp_path: Path, checkpoint
 def test_a_report_that_nobody_reads_does_not_hold_up_a_stop(
     tmp_path: Path, checkpoint: Path
 ) -> None:
-    """Its pipe is full before the run is stopped, and stays so."""
+    """Its pipe holds fewer events than there are photos, done or not: no clean end can come."""
     many(tmp_path, 200, 96, 128)
     words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--ndjson", "-q")
     with start(*words, cwd=tmp_path) as process:
-        while len(files(tmp_path / "done")) < 150 and process.poll() is None:
-            seen = len(files(tmp_path / "done"))
-            time.sleep(0.5)
-            if seen > 20 and len(files(tmp_path / "done")) == seen:
-                break  # nothing moves any more: the main thread waits for its reader
+        wait_until(lambda: len(files(tmp_path / "done")) > 20)
         for number in (signal.SIGTERM, signal.SIGTERM):
-            process.send_signal(number)
-            time.sleep(0.05)
-        asked = time.perf_counter()
-        assert process.wait(20) == 143
-        assert time.perf_counter() - asked < 2
+            send(process, number)
+        assert process.wait(60) == 143
     assert not leftovers(tmp_path / "done")
 
 
@@ -195,13 +180,16 @@ def test_photos_are_never_among_what_is_not_read(tmp_path: Path) -> None:
 # Time.
 
 
-def test_a_run_with_nothing_to_do_never_imports_torch(shoot: Path, checkpoint: Path) -> None:
-    words = ("retouch", "in", "-o", "done", "--weights", checkpoint)
-    assert watched(*words, cwd=shoot)[::2] == (0, True)
+@pytest.mark.parametrize(("verb", "output"), [("retouch", "a.jpg"), ("mask", "a_mask.png")])
+def test_a_run_with_nothing_to_do_never_imports_torch(
+    shoot: Path, checkpoint: Path, verb: str, output: str
+) -> None:
+    words = (verb, "in", "-o", "done", "--weights", checkpoint, "--task", "test", "--detail")
+    assert abpn(*words, cwd=shoot)[0] == 0
     code, err, torch = watched(*words, cwd=shoot)
     assert code == 0 and "0 done, 2 skipped" in err
     assert not torch
-    (shoot / "done" / "a.jpg").unlink()
+    (shoot / "done" / output).unlink()
     assert watched(*words, "--dry-run", cwd=shoot)[::2] == (0, False)
 
 
@@ -254,8 +242,8 @@ def test_weights_that_break_after_the_plan_end_the_run_and_its_report(
 
 def test_what_auto_means_is_what_the_engine_says() -> None:
     device = choose_device("auto")
-    assert device.type in resume.DEVICES
-    assert choose_precision("auto", device) == resume.PRECISION
+    assert device.type in made.DEVICES
+    assert choose_precision("auto", device) == made.PRECISION
 
 
 # Leftovers of `abpn mask`.

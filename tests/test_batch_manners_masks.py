@@ -91,6 +91,45 @@ def test_a_photo_without_a_mask_in_the_protect_folder_is_told_without_asking(
     assert "a.jpg  warning: the --protect folder holds no mask for this photo" in err
 
 
+@pytest.mark.parametrize("option", ["--only", "--protect"])
+def test_a_dry_run_tells_of_masks_what_the_run_will_tell(
+    shoot: Path, checkpoint: Path, option: str
+) -> None:
+    """a fits, b is of another size, c of another shape, d has none, e is no picture, f turned."""
+    exif = Image.Exif()
+    exif[274] = 6
+    for name in "cdefg":
+        Image.fromarray(pattern(120, 160)).save(shoot / "in" / f"{name}.png", exif=exif)
+    masks = shoot / "masks"
+    masks.mkdir()
+    sizes = {"a": (150, 200), "b": (60, 80), "c": (100, 100), "f": (160, 120), "g": (40, 30)}
+    for name, size in sizes.items():
+        grey(masks / f"{name}.png", *size)
+    (masks / "e.png").write_bytes(b"no picture")
+    words = ("retouch", "in", "-o", "done", "--weights", checkpoint, option, "masks", "--ndjson")
+    before = snapshot(shoot)
+    code, out, err = abpn(*words, "--dry-run", cwd=shoot)
+    planned = photo_events(out)
+    assert snapshot(shoot) == before
+    run_code, run_out, _ = abpn(*words, cwd=shoot)
+    run = photo_events(run_out)
+    assert code == run_code == 3
+    assert [e["error"] for e in planned.values()] == [e["error"] for e in run.values()]
+    assert [e["warnings"] for e in planned.values()] == [e["warnings"] for e in run.values()]
+    failing = ["c.png", "d.png", "e.png"] if option == "--only" else ["c.png", "e.png"]
+    for events, fine in ((planned, "planned"), (run, "done")):
+        assert {name: e["status"] for name, e in events.items() if name in failing} == (
+            dict.fromkeys(failing, "failed")
+        )
+        assert {e["status"] for name, e in events.items() if name not in failing} == {fine}
+    assert "which is not the shape of the photo, 120 x 160" in planned["c.png"]["error"]
+    (resized,) = planned["g.png"]["warnings"]
+    assert f"in/c.png  FAILS: {planned['c.png']['error']}" in err
+    assert f"g.png  warning: {resized}" in err.splitlines()
+    summary = json.loads(out.splitlines()[-1])
+    assert (summary["failed"], summary["exit_code"]) == (len(failing), 3)
+
+
 # Masks kept beside the outputs.
 
 
@@ -114,6 +153,18 @@ def test_masks_are_kept_when_asked_for_and_never_cost_a_shoot(
         p: d for p, (d, _) in masked.items()
     }
     assert abpn("verify", "done", "--weights", checkpoint, cwd=shoot)[0] == 0
+
+
+def test_where_masks_alone_are_missing_the_device_is_told(shoot: Path, checkpoint: Path) -> None:
+    words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--ndjson")
+    abpn(*words, cwd=shoot)
+    told = []
+    for more in ((), ("--save-mask",), ("--save-mask",)):
+        out = abpn(*words, *more, cwd=shoot)[1]
+        told.append((json.loads(out.splitlines()[0])["device"], photo_events(out)))
+    (first, _), (second, photos), (third, _) = told
+    assert (first, third) == ("auto", "auto"), "nothing is to be done: no network is loaded"
+    assert second == photos["a.jpg"]["device"] != "auto"
 
 
 def test_a_mask_that_stays_from_an_earlier_run_is_not_taken_for_damage(

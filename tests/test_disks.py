@@ -52,7 +52,7 @@ def test_a_full_disk_stops_the_run_with_7_and_the_next_goes_on(tmp_path, checkpo
     try:
         words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--format", "tiff")
         with start(*words, "--ndjson", cwd=tmp_path) as process:
-            out, err = process.communicate(timeout=60)
+            out, err = process.communicate(timeout=300)
         delivered = check_stopped(tmp_path, process, out, err, "the disk is full")
         assert not leftovers(done)
         assert sorted(delivered) == sorted(done / name for name in tree(done))
@@ -65,14 +65,17 @@ def test_a_full_disk_stops_the_run_with_7_and_the_next_goes_on(tmp_path, checkpo
         subprocess.run(["umount", "-l", str(done)], check=True)
 
 
-def test_a_limit_on_file_sizes_stops_the_run_with_7(tmp_path, checkpoint):
+def test_a_limit_on_file_sizes_stops_the_run_with_7(tmp_path, checkpoint, hold):
     if not hasattr(resource, "prlimit"):
         pytest.skip("no prlimit here")
     many(tmp_path, 12, 800, 1000)
     words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--format", "tiff", "--ndjson")
-    with start(*words, cwd=tmp_path) as process:
+    hold.at("decode", "06.png")
+    with start(*words, cwd=tmp_path, env=hold.environment) as process:
         head = [process.stdout.readline() for _ in range(3)]  # the decoders have started
+        hold.reached("decode")
         resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (200_000, 200_000))
+        hold.go("decode")
         out = "".join(head) + process.stdout.read()
         err = process.stderr.read()
     delivered = check_stopped(tmp_path, process, out, err, "takes no file this large")
@@ -81,12 +84,15 @@ def test_a_limit_on_file_sizes_stops_the_run_with_7(tmp_path, checkpoint):
         codecs.decode(path)
 
 
-def test_an_output_folder_that_goes_away_stops_the_run_with_7(tmp_path, checkpoint):
+def test_an_output_folder_that_goes_away_stops_the_run_with_7(tmp_path, checkpoint, hold):
     many(tmp_path, 12)
     words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--format", "tiff", "--ndjson")
-    with start(*words, cwd=tmp_path) as process:
+    hold.at("decode", "06.png")
+    with start(*words, cwd=tmp_path, env=hold.environment) as process:
         head = [process.stdout.readline() for _ in range(3)]  # the plan and two photos
+        hold.reached("decode")
         (tmp_path / "done").rename(tmp_path / "gone")
+        hold.go("decode")
         out = "".join(head) + process.stdout.read()
         err = process.stderr.read()
     check_stopped(tmp_path, process, out, err, "has gone")

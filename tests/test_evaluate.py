@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from abpn_cli.cli import app
 from abpn_cli.codecs import EncodeOptions, encode
-from abpn_cli.errors import DeviceError, NoPhotoError, UsageError
+from abpn_cli.errors import DeviceError, NoPhotoError, TargetError, UsageError
 from abpn_cli.evaluation.cases import PAPER_SIDE, paper, read_case
 from abpn_cli.evaluation.judge import Judge, Row, evaluate_pairs, means
 from abpn_cli.evaluation.methods import by_filter, by_weights, methods_of, names_of
@@ -214,8 +214,15 @@ def test_the_command_tells_a_row_for_the_untouched_photo_and_one_for_the_weights
         ("--nothing-to-do empty", NoPhotoError, "No photo under empty"),
         ("--nothing-to-do empty --baselines", UsageError, "Give --pairs too"),
         ("--nothing-to-do empty --protocol paper", UsageError, "Give --pairs too"),
+        ("--garments", UsageError, "--garments is about --photos"),
+        ("--garments --pairs empty empty", UsageError, "--garments is about --photos"),
+        ("--garments --photos empty", NoPhotoError, "No photo under empty"),
+        ("--garments --photos empty --masks gone.npz", UsageError, "gone.npz: cannot be read"),
         ("--nothing-to-do empty --out empty/report", UsageError, "lies in empty, whose photos"),
         ("--pairs empty empty --out ./empty", UsageError, "lies in empty, whose photos"),
+        ("--pairs empty empty --task cloth,face", UsageError, "here one task is meant"),
+        ("--photos empty --task ../face", UsageError, "is not the name of a task"),
+        ("--photos empty --json empty", TargetError, "Give --json a file"),
         ("--photos empty --out report", UsageError, "--photos takes no --out"),
         ("--photos empty --weights b.safetensors", UsageError, "one --weights alone"),
     ],
@@ -227,4 +234,21 @@ def test_what_cannot_be_judged_is_told(tmp_path, monkeypatch, checkpoint, words,
     command = ["evaluate", "--weights", str(checkpoint), *words.split()]
     result = CliRunner().invoke(app, command)
     assert isinstance(result.exception, error)
-    assert told in str(result.exception)
+    assert told in str(result.exception) and "\n" not in str(result.exception)
+
+
+@pytest.mark.parametrize("place", ["notes.txt", "notes.txt/report"])
+def test_a_report_that_cannot_be_written_is_told_before_anything_is_judged(
+    tmp_path, monkeypatch, checkpoint, place
+):
+    def judging(*words):
+        raise AssertionError("a network was loaded")
+
+    monkeypatch.setattr("abpn_cli.engine.tasks.make_engine", judging)
+    (tmp_path / "notes.txt").write_text("mine")
+    write(tmp_path / "in" / "x.png", photo_of(64, 96).pixels)
+    words = ["evaluate", "--nothing-to-do", str(tmp_path / "in"), "--weights", str(checkpoint)]
+    result = CliRunner().invoke(app, [*words, "--out", str(tmp_path / place)])
+    assert isinstance(result.exception, TargetError)
+    assert "notes.txt is not a folder" in str(result.exception)
+    assert (tmp_path / "notes.txt").read_text() == "mine"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -181,3 +182,33 @@ def test_the_shoot_comes_back_whole_and_a_second_run_has_nothing_to_do(tmp_path:
     assert len(outputs) == 3
     summary = json.loads((tmp_path / "done.ndjson").read_text().splitlines()[-1])
     assert summary["skipped"] == 3
+
+
+@pytest.fixture
+def pictures(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(str(EXAMPLES))
+    import pictures
+
+    return pictures
+
+
+def test_the_pictures_of_the_pages_are_those_that_the_script_makes(pictures: ModuleType) -> None:
+    pages = "".join(
+        (ROOT / "docs" / f"{n}.md").read_text("utf-8") for n in ("synthesis", "evaluation")
+    )
+    shown = set(re.findall(r"\]\(img/([\w.]+)\)", pages))
+    assert shown == set(pictures.PICTURES)
+    sizes = [(ROOT / "docs" / "img" / name).stat().st_size for name in shown]
+    assert sum(sizes) < 1.2e6
+
+
+def test_a_picture_of_the_pages_comes_out_of_its_script_again(
+    pictures: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["pictures.py", str(tmp_path), "--only", "surfaces"])
+    pictures.main()
+    (made,) = tmp_path.iterdir()
+    with Image.open(made) as again, Image.open(ROOT / "docs" / "img" / made.name) as committed:
+        assert again.size == committed.size
+        difference = np.abs(np.asarray(again, float) - np.asarray(committed, float))
+    assert difference.mean() < 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from portraits import OPEN, portrait
 from shoots import load, picture
 from shoots import save as save_picture
 
+from abpn_cli import weights
 from abpn_cli.batch.journal import JOURNAL_NAME
 
 
@@ -105,22 +107,69 @@ def test_verify_finds_the_masks_of_both_tasks_again(studio):
     ("words", "told"),
     [
         (("--task", "cloth,face", "--weights", "x.safetensors"), "Leave one out"),
-        (("--task", "face,face"), "each task once"),
-        (("--task", "face,"), "each task once"),
-        (("--task", "face,nobody"), "no weights for this task"),
+        (("--task", "face,face"), "--task face,face: names a task twice"),
+        (("--task", "face, face "), "names a task twice"),
+        (("--task", "face,"), "--task face,: there is a comma too many"),
+        (("--task", ","), "there is a comma too many"),
+        (("--task", ""), "--task '': names no task. `abpn weights` lists them"),
+        (("--task", "  "), "names no task"),
+        (("--task", "../face"), "--task ../face: is not the name of a task"),
+        (("--task", "cloth,/tmp/face"), "--task /tmp/face: is not the name of a task"),
+        (("--task", ".face"), "is not the name of a task"),
     ],
 )
-def test_lists_of_tasks_that_cannot_be_meant_are_refused(studio, words, told):
-    code, _, err = abpn("retouch", studio / "in", "-o", studio / "out", *words, cwd=studio)
-    assert code in (2, 5) and told in err
+@pytest.mark.parametrize("verb", ["retouch", "mask"])
+def test_lists_of_tasks_that_cannot_be_meant_are_refused(studio, verb, words, told):
+    code, out, err = abpn(verb, studio / "in", "-o", studio / "out", *words, cwd=studio)
+    assert (code, out) == (2, "")
+    assert told in err and err.count("\n") == 1
     assert not (studio / "out").exists()
 
 
+def test_a_task_that_nobody_knows_is_5_among_others_too(studio):
+    words = ("retouch", studio / "in", "-o", studio / "out", "--task", "face,nobody")
+    code, _, err = abpn(*words, cwd=studio)
+    assert code == 5 and "no weights for this task" in err
+
+
+def test_what_changes_nothing_does_no_photo_again(studio):
+    """Neither the order of tasks, nor what is about other tasks than those at hand."""
+
+    def again(task, *words):
+        run = ("retouch", studio / "in", "-o", studio / "out", "--task", task, *words, "--ndjson")
+        code, out, err = abpn(*run, cwd=studio)
+        assert code == 0, err
+        (name,) = {json.loads(line)["task"] for line in out.splitlines()[:1]}
+        return name, {event["status"] for event in photo_events(out).values()}
+
+    assert again("cloth,face") == ("cloth,face", {"done"})
+    assert again("face,cloth") == ("cloth,face", {"skipped"})
+    assert again(" face , cloth ") == ("cloth,face", {"skipped"})
+    assert again("face,cloth", "--no-keep-moles") == ("cloth,face", {"done"})
+    assert again("cloth") == ("cloth", {"done"})
+    assert again("cloth", "--no-keep-moles") == ("cloth", {"skipped"})
+    assert again("cloth", "--detail") == ("cloth", {"done"})
+    assert again("face") == ("face", {"done"})
+    assert again("face", "--detail") == ("face", {"skipped"})  # faces are always seen so
+    assert again("face", "--no-keep-moles") == ("face", {"done"})
+
+
+def test_weights_of_another_task_than_the_one_named_are_used_and_told_once(studio, home):
+    path = studio / "coat.safetensors"
+    weights.save(path, untrained(), weights.Header("abpn", asdict(untrained().config), "coat"))
+    told = "is of the task 'coat' by its own word, --task says cloth: the file is used."
+    for verb, more in (("retouch", ()), ("retouch", ("--dry-run",)), ("mask", ())):
+        words = (verb, studio / "in", "-o", studio / f"out {verb}", "--weights", path, "--ndjson")
+        code, out, err = abpn(*words, *more, "--task", "cloth", cwd=studio)
+        (warning,) = json.loads(out.splitlines()[0])["warnings"]
+        assert code == 0 and warning.endswith(told)
+        assert err.count(told) == 1
+        for task in (("--task", "coat"), ()):
+            _, out, err = abpn(*words, *more, *task, cwd=studio)
+            assert json.loads(out.splitlines()[0])["warnings"] == [] and told not in err
+
+
 def test_weights_that_learnt_faces_work_on_faces_without_being_told(studio, home):
-    from dataclasses import asdict
-
-    from abpn_cli import weights
-
     path = studio / "mine.safetensors"
     weights.save(path, untrained(OPEN), weights.Header("abpn", asdict(OPEN), "face"))
     words = ("retouch", studio / "in", "-o", studio / "out", "--weights", path, "--ndjson")

@@ -6,6 +6,7 @@ Every photo goes through a decoding process, as in a run; none may say a word on
 from __future__ import annotations
 
 import os
+import re
 import struct
 import zlib
 from collections.abc import Iterator
@@ -52,8 +53,8 @@ def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     assert capfd.readouterr() == ("", "")
 
 
-def refused(pool: DecodePool, path: Path, words: str) -> PhotoError:
-    with pytest.raises(PhotoError, match=words) as caught:
+def refused(pool: DecodePool, path: Path) -> PhotoError:
+    with pytest.raises(PhotoError) as caught:
         pool.decode(path)
     assert caught.value.path == path
     assert caught.value.remedy.endswith(".")
@@ -80,10 +81,13 @@ def test_what_is_no_file_is_refused_and_never_waited_for(pool: DecodePool, tmp_p
     (tmp_path / "loop.jpg").symlink_to("other.jpg")
     (tmp_path / "other.jpg").symlink_to("loop.jpg")
     (tmp_path / "dangling.jpg").symlink_to("nowhere.jpg")
-    refused(pool, tmp_path / "pipe.jpg", "not a regular file")
-    refused(pool, tmp_path / "folder.jpg", "not a regular file")
-    refused(pool, tmp_path / "loop.jpg", "circle")
-    refused(pool, tmp_path / "dangling.jpg", "not there")
+    for name, fault in (
+        ("pipe.jpg", "it is not a regular file"),
+        ("folder.jpg", "it is not a regular file"),
+        ("loop.jpg", "the link leads in a circle"),
+        ("dangling.jpg", "the file is not there"),
+    ):
+        assert refused(pool, tmp_path / name).fault == fault
 
 
 def test_a_link_to_a_photo_is_the_photo(pool: DecodePool, tmp_path: Path) -> None:
@@ -96,7 +100,7 @@ def test_a_link_to_a_photo_is_the_photo(pool: DecodePool, tmp_path: Path) -> Non
 def test_an_unreadable_file_is_named(pool: DecodePool, tmp_path: Path) -> None:
     path = write_jpeg(tmp_path / "a.jpg", RGB)
     path.chmod(0)
-    refused(pool, path, "no permission")
+    assert refused(pool, path).fault == "no permission to read the file"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +121,7 @@ def test_what_is_no_photo_is_named(
 ) -> None:
     path = tmp_path / f"a{suffix}"
     path.write_bytes(data)
-    refused(pool, path, words)
+    assert words in refused(pool, path).fault
 
 
 @pytest.mark.parametrize(("kind", "suffix"), [(".png", ".jpg"), (".jpg", ".tif"), (".tif", ".png")])
@@ -168,7 +172,8 @@ def with_tags(data: bytes, values: dict[int, int]) -> bytes:
 def test_a_bomb_is_refused_by_its_header(pool: DecodePool, tmp_path: Path) -> None:
     (tmp_path / "bombs").mkdir()
     for path in bombs(tmp_path / "bombs"):
-        error = refused(pool, path, "40000 x 40000|cannot read|damaged")
+        error = refused(pool, path)
+        assert re.search("40000 x 40000|cannot read|damaged", error.fault)
         if path.suffix != ".dng":  # LibRaw has limits of its own
             assert "--max-pixels" in error.remedy
 
@@ -187,7 +192,7 @@ def test_a_deflate_bomb_inside_a_tiff_takes_no_more_than_its_strip(
     bomb = zlib.compress(bytes(300_000_000))
     data = path.read_bytes()
     path.write_bytes(with_tags(data, {273: len(data), 279: len(bomb)}) + bomb)
-    refused(pool, path, "damaged")
+    assert refused(pool, path).fault.startswith("the file is damaged")
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
@@ -201,7 +206,8 @@ def test_a_png_cut_short_or_with_a_wrong_bit_is_refused(
     for data, words in ((whole[: len(whole) * 3 // 4], "cut short"), (flipped, "check sum")):
         path = tmp_path / "b.png"
         path.write_bytes(data)
-        assert "--accept-damaged" in refused(pool, path, words).remedy
+        error = refused(pool, path)
+        assert words in error.fault and "--accept-damaged" in error.remedy
         photo = lenient_pool.decode(path)
         assert words in photo.warnings[-1]
         assert np.array_equal(photo.pixels[:80], pixels[:80])
@@ -219,7 +225,7 @@ def test_a_png_whose_rows_end_early_is_refused(
     ]
     path = tmp_path / "a.png"
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(parts))
-    refused(pool, path, "damaged")
+    assert "damaged" in refused(pool, path).fault
     photo = lenient_pool.decode(path)
     assert np.array_equal(photo.pixels[:30], RGB[:30])
     assert not photo.pixels[30:].any()
@@ -239,7 +245,7 @@ def test_an_interlaced_png_is_salvaged_too(
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + body)
     assert np.array_equal(pool.decode(path).pixels, pixels)
     path.write_bytes(path.read_bytes()[:-40])
-    refused(pool, path, "cut short")
+    assert "cut short" in refused(pool, path).fault
     assert np.array_equal(lenient_pool.decode(path).pixels[0], pixels[0])
 
 

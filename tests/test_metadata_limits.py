@@ -22,6 +22,7 @@ from abpn_cli.metadata import (
     photoshop,
     png_carrier,
     tiff_carrier,
+    tiff_extent,
     upright_packet,
     xmp,
 )
@@ -78,6 +79,10 @@ def through_png(data: bytes) -> None:
             continue
 
 
+def through_tiff(data: bytes) -> None:
+    tiff_extent.behind_the_end(data)
+
+
 def png_of(*chunks: tuple[bytes, bytes]) -> bytes:
     whole = [(b"IHDR", bytes(13)), *chunks, (b"IEND", b"")]
     return png_carrier.SIGNATURE + b"".join(chunk_bytes(*chunk) for chunk in whole)
@@ -104,6 +109,10 @@ EVENTS = b'<xmpMM:History xmlns:xmpMM="http://ns.adobe.com/xap/1.0/mm/"><rdf:Seq
         (through_exif, all_pointing_at(40000, 4000, 7, 30, 8) + bytes(200_000)),
         (through_exif, MANY_DIRECTORIES),
         (through_exif, b"II*\0\x08\0\0\0\0\0\x08\0\0\0"),
+        (through_tiff, b"II*\0\x08\0\0\0\0\0\x08\0\0\0"),
+        (through_tiff, MANY_DIRECTORIES),
+        (through_tiff, all_pointing_at(330, 4000, 13, 250_000, 8) + bytes(1_000_000)),
+        (through_tiff, all_pointing_at(330, 4000, 4, 1, 8) * 200),
         (through_xmp, b" " * 1_000_000 + b"x"),
         (through_xmp, b"<a>" * 300_000),
         (through_xmp, b"<a " * 300_000),
@@ -203,7 +212,10 @@ def test_directories_that_point_at_each_other_are_read_once() -> None:
     for tag in (34665, 40965):
         at = block.index(struct.pack("<HHI", tag, 4, 1))
         struct.pack_into("<I", block, at + 8, 8)  # the main directory
-    through_exif(bytes(block))
+    metadata, damaged = checked(Metadata(exif=bytes(block)), None)
+    assert not damaged and metadata.orientation == 1
+    written, *_ = exif.for_jpeg(metadata.exif, "abpn", 1, b"\xff\xd8")
+    assert 0 < len(written) < len(block)
 
 
 def test_photoshop_resources_beyond_a_limit_are_told() -> None:

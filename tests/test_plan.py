@@ -12,7 +12,6 @@ from abpn_cli.batch.plan import (
     refuse_out,
     same_format,
     settle_twins,
-    skip_older,
 )
 from abpn_cli.batch.sources import (
     Source,
@@ -221,26 +220,6 @@ def test_an_output_that_is_a_photo_of_the_run_is_refused(tmp_path):
     write(tmp_path / "out" / "sub" / "a.jpg")
     with pytest.raises(UsageError, match="would be overwritten.*\n.*out/sub/a.jpg"):
         plan(tmp_path / "in", tmp_path / "out" / "sub", out=tmp_path / "out")
-
-
-@pytest.mark.parametrize(
-    ("overwrite", "age", "skipped"),
-    [
-        ("never", 10, True),
-        ("never", -10, True),
-        ("changed", 10, False),  # the output is older than the photo
-        ("changed", -10, True),
-        ("changed", 0, True),
-        ("always", -10, False),
-    ],
-)
-def test_where_no_journal_knows_outputs_time_stamps_decide(tmp_path, overwrite, age, skipped):
-    source = write(tmp_path / "in" / "a.jpg")
-    target = write(tmp_path / "out" / "a.jpg")
-    os.utime(source, (1000, 1000))
-    os.utime(target, (1000 - age, 1000 - age))
-    (job,) = skip_older(plan(tmp_path / "in", out=tmp_path / "out"), overwrite)
-    assert bool(job.skip) is skipped
 
 
 @pytest.mark.parametrize("leads", ["out of it", "to the photos", "round", "nowhere"])

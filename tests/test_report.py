@@ -176,6 +176,19 @@ def test_events_tell_what_happened():
     assert photo_event(skipped())["reason"] == "the output is up to date"
 
 
+def test_a_dry_run_tells_what_is_known_to_fail(capsys):
+    doomed = replace(job("b.jpg"), fault="in/b.jpg: its mask is of another shape. Draw it anew.")
+    event = planned_event(doomed)
+    assert set(event) == PHOTO_KEYS
+    assert (event["status"], event["error"]) == ("failed", doomed.fault)
+    Teller(Loudness.NORMAL).plan([job(), doomed, job("c.jpg", skip="the output exists")])
+    told = capsys.readouterr().err.splitlines()
+    assert told[1] == f"in/b.jpg  FAILS: {doomed.fault}"
+    assert told[-1].startswith("1 photo to do, 1 skipped, 1 would fail; nothing was written")
+    Teller(Loudness.QUIET).plan([job(), doomed])
+    assert capsys.readouterr().err.splitlines() == [told[1]]
+
+
 def test_ndjson_is_one_line_each_and_the_document_holds_the_same():
     lines, documents = [], []
     events = Events(lines.append, documents.append)

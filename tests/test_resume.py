@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from command import abpn, children, command_of, start
+from command import Hold, abpn, children, start
 from photos import canon_block, write_jpeg, write_png, write_tiff
 from resuming import Nursery, after, at_change, in_mid_write
 from shoots import grain, leftovers, many, tree
@@ -42,8 +42,8 @@ def sources(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def nursery():
-    nursery = Nursery()
+def nursery(tmp_path_factory):
+    nursery = Nursery(Hold(tmp_path_factory.mktemp("hold")))
     yield nursery
     nursery.close()
 
@@ -115,10 +115,9 @@ def test_killed_in_mid_write_a_run_leaves_a_hidden_file_that_the_next_sweeps(
     tmp_path, sources, nursery, undisturbed
 ):
     studio = Studio(tmp_path, sources, nursery)
-    for _ in range(20):
-        shutil.rmtree(studio.out, ignore_errors=True)
-        if studio.killed(in_mid_write(0)) and leftovers(studio.out):
-            break
+    nursery.hold.at("flush", "c.tif")
+    assert studio.killed(lambda out, process: nursery.hold.reached("flush"))
+    nursery.hold.go("flush")
     assert leftovers(studio.out)
     assert studio.retouch() == undisturbed[0]
 
@@ -140,25 +139,27 @@ def test_killed_between_a_name_and_its_line_no_output_of_ours_is_taken_for_forei
 
 
 def test_the_real_command_killed_with_its_decoders_ends_as_if_undisturbed(
-    tmp_path, sources, checkpoint
+    tmp_path, sources, checkpoint, hold
 ):
     shutil.copytree(sources, tmp_path / "in")
     words = ("retouch", "in", "--weights", checkpoint, "--save-mask", "--format", "tiff", "-o")
 
     def undisturbed(out):  # not in this process: the last bits depend on the number of threads
         with start(*words, out, cwd=tmp_path) as process:
-            _, err = process.communicate(timeout=60)
+            _, err = process.communicate(timeout=300)
         assert process.returncode == 0, err
         return err
 
     undisturbed("whole")
-    chance = random.Random(1)
-    for _ in range(2):
-        with start(*words, "done", cwd=tmp_path) as process:
-            in_mid_write(chance.uniform(0, 0.2))(tmp_path / "done", process.pid)
+    for name in ("b.tif", "d.tif"):
+        hold.at("flush", name)
+        with start(*words, "done", cwd=tmp_path, env=hold.environment) as process:
+            hold.reached("flush")
             for number in [process.pid, *children(process.pid)]:
                 os.kill(number, signal.SIGKILL)
+        hold.go("flush")
         assert process.returncode == -signal.SIGKILL
+        assert leftovers(tmp_path / "done")
     undisturbed("done")
     assert tree(tmp_path / "done") == tree(tmp_path / "whole")
     assert "0 done, 5 skipped" in undisturbed("done")
@@ -238,17 +239,14 @@ def test_an_empty_name_of_the_output_folder_is_wrong_usage(tmp_path, sources, ch
     assert tree(tmp_path) == {}
 
 
-def test_a_decoder_that_is_killed_costs_its_photo_and_the_batch_goes_on(tmp_path, checkpoint):
+def test_a_decoder_that_is_killed_costs_its_photo_and_the_batch_goes_on(tmp_path, checkpoint, hold):
     many(tmp_path, 3)
     words = ("retouch", "in", "-o", "done", "--weights", checkpoint, "--jobs", "1", "--ndjson")
-    with start(*words, cwd=tmp_path) as process:
-        decoders = []
-        while not decoders:
-            decoders = [n for n in children(process.pid) if b"worker" in command_of(n)]
-        os.kill(decoders[0], signal.SIGSTOP)  # before it has read what it is asked for
-        time.sleep(1)
-        os.kill(decoders[0], signal.SIGKILL)
-        out, err = process.communicate(timeout=60)
+    hold.at("decode", "00.png")
+    with start(*words, cwd=tmp_path, env=hold.environment) as process:
+        (decoder,) = hold.reached("decode")
+        os.kill(decoder, signal.SIGKILL)
+        out, err = process.communicate(timeout=300)
     assert process.returncode == 3, err
     events = [json.loads(line) for line in out.splitlines()]
     assert [event["status"] for event in events[1:-1]] == ["failed", "done", "done"]

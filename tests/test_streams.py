@@ -21,7 +21,7 @@ def test_a_stdout_that_is_full_stops_the_run_with_7(shoot, checkpoint):
         full.open("w") as sink,
         start(*words(checkpoint, "--ndjson"), cwd=shoot, stdout=sink) as process,
     ):
-        _, err = process.communicate(timeout=120)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 7
     assert "stdout: cannot be written" in err and "Traceback" not in err
 
@@ -31,7 +31,7 @@ def test_a_closed_stderr_costs_the_words_not_the_photos(shoot, checkpoint):
         os.close(2)
 
     with start(*words(checkpoint, "--ndjson"), cwd=shoot, preexec_fn=close) as process:
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
     assert process.returncode == 0
     assert json.loads(out.splitlines()[-1])["done"] == 3
     assert files(shoot / "done") == ["a.jpg", "sub/b.png", "sub/c.tif"]
@@ -43,7 +43,7 @@ def test_a_closed_stdout_is_refused_where_results_are_asked_for(shoot, checkpoin
 
     for asked, code in (["--ndjson"], 7), (["--json", "-"], 7), ([], 0):
         with start(*words(checkpoint, *asked), cwd=shoot, preexec_fn=close) as process:
-            _, err = process.communicate(timeout=120)
+            _, err = process.communicate(timeout=300)
         assert process.returncode == code, err
         assert "Traceback" not in err
 
@@ -60,7 +60,7 @@ def test_a_stderr_that_cannot_be_written_costs_the_words_not_the_photos(shoot, c
         full.open("w") if gone == "room" else os.fdopen(writer, "w") as sink,
         start(*words(checkpoint, "--ndjson"), cwd=shoot, stderr=sink) as process,
     ):
-        out, _ = process.communicate(timeout=120)
+        out, _ = process.communicate(timeout=300)
     if gone == "room":
         os.close(writer)
     assert process.returncode == 3

@@ -58,6 +58,7 @@ def test_the_command_wants_one_kind_of_data(tmp_path):
     ("words", "error", "told"),
     [
         ("--steps 0", UsageError, "--steps 0: is out of range"),
+        ("--steps 1 --epochs 3", UsageError, "--steps and --epochs both say how long"),
         ("--steps -1", UsageError, "--steps -1: is out of range"),
         ("--batch 0", UsageError, "--batch 0: is out of range"),
         ("--rate nan", UsageError, "--rate nan: is out of range"),

@@ -174,6 +174,16 @@ def test_few_pairs_are_told(run):
     assert "warning: 4 pairs; a style wants 50 and more" in run[0]
 
 
+def test_where_there_is_no_pair_that_alone_is_told(tmp_path):
+    for name in ("before", "after"):
+        (tmp_path / name).mkdir()
+    words = map(str, (*TINY, "--task", " mine ", "--out", "run"))
+    code, out, err = abpn(*words, cwd=tmp_path)
+    assert (code, out) == (4, "")
+    assert "warning" not in err
+    assert err.splitlines()[-1].startswith("abpn: No pair of photos to train on.")
+
+
 def test_the_style_is_a_task_at_once(studio, home, run):
     assert f"installed: {home / 'mystyle.safetensors'}" in run[0]
     assert weights.find("mystyle") == home / "mystyle.safetensors"

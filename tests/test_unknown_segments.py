@@ -4,15 +4,26 @@ from __future__ import annotations
 
 import struct
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
-from donors import passed_through, with_segments
+import tifffile
+from donors import make_donor, passed_through, with_segments
 from jpegs import retouched
-from photos import canon_block, needs_exiftool, pattern, srgb_profile, write_jpeg
+from photos import (
+    canon_block,
+    needs_exiftool,
+    pattern,
+    srgb_profile,
+    write_jpeg,
+    write_png,
+    write_tiff,
+)
 
 from abpn_cli.codecs import EncodeOptions, decode, encode
-from abpn_cli.metadata import jpeg_carrier, segments, words
+from abpn_cli.metadata import jpeg_carrier, segments, tiff_extent, words
 from abpn_cli.metadata.jpeg_carrier import Segment
 from abpn_cli.photo import FormatName
 
@@ -154,6 +165,8 @@ def test_headers_of_the_old_encoding_go_without_a_word(tmp_path: Path) -> None:
         (b"\0\0\0\0" + JPEG + b"secret", "a further image"),
         (b"\0\0\x30\x0aMotionPhoto_Data secret SEFH\x6b\0\0\0SEFT", "Samsung's own data"),
         (b"CANON OPTIONAL DATA\0secret", "data of an unknown kind, 26 bytes"),
+        (b"\0\0\0\x18ftypmp42secret" + b"x" * 2_340_000, "a film, 2.3 MB."),
+        (b"secret" + b"x" * 12_340, "data of an unknown kind, 12 KB."),
     ],
 )
 def test_what_lies_behind_the_end_is_left_out_with_a_word(
@@ -177,6 +190,61 @@ def test_padding_behind_the_end_is_no_matter(
     source = write_jpeg(tmp_path / "a.jpg", pattern(48, 64), progressive=progressive)
     source.write_bytes(source.read_bytes() + padding)
     assert decode(source).warnings == ()
+
+
+@pytest.mark.parametrize("write", [write_png, write_tiff])
+@pytest.mark.parametrize(
+    ("trailer", "what"),
+    [
+        (b"\0\0\0\x18ftypmp42secret", "a film, 18 bytes."),
+        (JPEG + b"secret" * 300, "a further image, 1.8 KB."),
+        (b"secret" * 200_000, "data of an unknown kind, 1.2 MB."),
+        (b"x", "data of an unknown kind, 1 byte."),
+        (b"", ""),
+        (b"\0" * 5000, ""),
+        (b"\r\n", ""),
+    ],
+)
+def test_what_lies_behind_the_end_of_a_png_or_tiff_is_told_once(
+    tmp_path: Path, write: Callable[..., Path], trailer: bytes, what: str
+) -> None:
+    source = write(tmp_path / "a", pattern(48, 64), srgb_profile())
+    source.write_bytes(source.read_bytes() + trailer)
+    told = (f"What lies behind its end was left out: {what}",) if what else ()
+    photo = decode(source)
+    assert photo.warnings == told
+    for format in ("png", "tiff"):
+        assert encode(photo, tmp_path / "b", format, EncodeOptions()) == ()
+        assert b"secret" not in (tmp_path / "b").read_bytes()
+
+
+def test_all_that_a_tiff_speaks_of_lies_before_its_end(tmp_path: Path) -> None:
+    """Tiles, pages, a smaller copy, BigTIFF, Exif and GPS behind the pixels: nothing is left."""
+    for name, how in (
+        ("tiles", {"tile": (16, 16)}),
+        ("big", {"compression": "zlib"}),
+        ("planes", {"planarconfig": "separate"}),
+    ):
+        path = tmp_path / name
+        with tifffile.TiffWriter(path, bigtiff=name == "big") as writer:
+            pixels = pattern(48, 64)
+            stored = np.moveaxis(pixels, -1, 0) if name == "planes" else pixels
+            writer.write(stored, photometric="rgb", subifds=1, **how)
+            writer.write(pixels[::2, ::2], photometric="rgb", subfiletype=1)
+            writer.write(pixels, photometric="rgb")
+        assert decode(path).warnings == ("It has 2 pages: only the photo was taken.",)
+
+
+@needs_exiftool
+def test_tags_that_lie_behind_the_pixels_of_a_tiff_belong_to_it(tmp_path: Path) -> None:
+    assert decode(make_donor(tmp_path, "tiff")).warnings == ()
+
+
+def test_a_tiff_whose_end_cannot_be_told_says_nothing(tmp_path: Path) -> None:
+    whole = write_tiff(tmp_path / "a.tif", pattern(48, 64)).read_bytes()
+    assert tiff_extent.behind_the_end(whole + b"behind") != []
+    for data in (b"", b"II*\0", whole[:20], b"II*\0\xff\xff\xff\x7f" + whole[8:]):
+        assert tiff_extent.behind_the_end(data + b"behind") == []
 
 
 def test_many_names_are_told_in_few_words() -> None:

@@ -9,7 +9,6 @@ import os
 import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Literal, NamedTuple
 
@@ -109,30 +108,6 @@ def _sidecars(source: Path, target: Path) -> tuple[tuple[Path, Path], ...]:
         owner = target.name if sidecar.stem == source.name else target.stem
         pairs.append((sidecar, target.with_name(owner + sidecar.suffix)))
     return tuple(pairs)
-
-
-def skip_older(jobs: Iterable[Job], overwrite: Literal["never", "changed", "always"]) -> list[Job]:
-    """Settle by time stamps which outputs are kept: where no journal knows them, as of masks.
-
-    overwrite: "never" keeps whatever exists, "changed" what is no older than its photo.
-    """
-    return [replace(job, skip=_reason_to_skip(job, overwrite)) for job in jobs]
-
-
-def _reason_to_skip(job: Job, overwrite: str) -> str:
-    if overwrite == "always" or not _exists(job.target):
-        return ""
-    if overwrite == "never":
-        return "the output exists"
-    if not _exists(job.source):  # decoding will say so
-        return ""
-    newer = job.source.stat().st_mtime_ns > job.target.stat().st_mtime_ns
-    return "" if newer else "the output is newer than its photo"
-
-
-def _exists(path: Path) -> bool:
-    """Tell whether a file is there; one behind a folder that may not be entered is not, for us."""
-    return os.access(path, os.F_OK)
 
 
 def refuse_collisions(jobs: Iterable[Job]) -> None:

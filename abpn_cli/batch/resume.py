@@ -27,6 +27,7 @@ from ..errors import shown
 from ..files import content_of
 from ..photo import Job
 from .journal import Ledger, Record, Run
+from .plan import written_by
 
 UP_TO_DATE = "the output is up to date"
 EXISTS = "the output exists"
@@ -88,7 +89,10 @@ class Resume:
         if self._overwrite == "always" or not os.path.lexists(job.target):
             return True
         record = self._ledger.done.get(self._name(job.target))
-        return self._overwrite == "changed" and record is not None and not self._made_alike(record)
+        if self._overwrite == "never" or record is None:
+            return False
+        complete = all(map(os.path.lexists, written_by(job)))
+        return not complete or not self._made_alike(record)
 
     def settle(self, job: Job) -> Job:
         """Add to a job whether there is something to do, and what it is made from."""

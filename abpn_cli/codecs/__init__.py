@@ -38,7 +38,15 @@ from .formats import (
     Header,
 )
 from .headers import probe, read_header
-from .masks import grey_of, is_overlay, write_mask, write_overlay
+from .masks import (
+    Stamp,
+    grey_of,
+    is_overlay,
+    read_stamp,
+    read_stamped,
+    write_mask,
+    write_overlay,
+)
 from .pool import DecodePool
 from .sniff import PHOTO_SUFFIXES, RAW_SUFFIXES, sniff
 
@@ -52,6 +60,7 @@ __all__ = [
     "DecodePool",
     "EncodeOptions",
     "Header",
+    "Stamp",
     "decode",
     "encode",
     "grey_of",
@@ -59,6 +68,8 @@ __all__ = [
     "make_upright",
     "probe",
     "read_mask",
+    "read_stamp",
+    "read_stamped",
     "sniff",
     "upright_sidecar",
     "write_atomic",

@@ -23,6 +23,7 @@ from imagecodecs import DelayedImportError
 
 from ..errors import PhotoError
 from ..metadata import BrokenExif, checked, jpeg_carrier, tiff_carrier
+from ..metadata.tiff_extent import behind_the_end
 from ..photo import Metadata, Photo
 from . import cmyk, jpeg_rare, profiles
 from .formats import RESTORE, RESTORE_OR_ACCEPT, DamagedError, Header, Values, as_rgb
@@ -122,6 +123,7 @@ def photo_of(data: bytes, source: Path, read_values: ReadValues) -> Photo:
         metadata, lost = tiff_carrier.read(data, offset)
     except BrokenExif:
         metadata, lost = Metadata(), ["Its metadata is damaged and was left out."]
+    lost += behind_the_end(data)
     if separated:
         values = cmyk.to_rgb(values, metadata.icc, source)
         metadata = replace(metadata, icc=profiles.srgb())

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple, TypeVar
 
@@ -13,13 +12,17 @@ import typer
 
 from ..errors import NoPhotoError, UsageError, shown
 from . import options
+from .figures import garment_table, harm_table, pair_table
 from .output import write_json, write_stdout
+from .shoot import check_report
 
 if TYPE_CHECKING:
     from ..engine import Engine
+    from ..evaluation.garments import Garment
     from ..evaluation.harmless import Verdict
     from ..evaluation.judge import Row
     from ..evaluation.sheets import Sheets
+    from ..training.data import PhotoSet
     from ..training.validate import Scores
 
 Item = TypeVar("Item")
@@ -46,12 +49,32 @@ class Choices(NamedTuple):
     precision: str
 
 
+class Asked(NamedTuple):
+    """Photos to judge by: pairs, a folder of photos with nothing to do, garments; or None."""
+
+    pairs: tuple[Path, Path] | None
+    nothing_to_do: Path | None
+    garments: PhotoSet | None
+
+    @property
+    def folders(self) -> list[Path]:
+        """Where they lie."""
+        alone = [self.nothing_to_do] if self.nothing_to_do else []
+        return [*(self.pairs or ()), *alone, *([self.garments.root] if self.garments else [])]
+
+
 def evaluate(
     pairs: options.PairFolders = None,
     photos: options.PhotoFolder = None,
     masks: options.LabelMaps = None,
     list_: options.ClothList = None,
     nothing: options.NothingList = None,
+    garments: Annotated[
+        bool,
+        typer.Option(
+            "--garments", help="Judge --photos as they are: do wrinkles go, seams and prints stay?"
+        ),
+    ] = False,
     batches: Annotated[int, typer.Option(help="Batches of four painted pairs.")] = 16,
     task: Annotated[str, typer.Option(help="Task whose weights are judged.")] = "cloth",
     weights: Annotated[
@@ -63,7 +86,7 @@ def evaluate(
         ),
     ] = None,
     baselines: Annotated[
-        bool, typer.Option("--baselines", help="Judge classical filters too (--pairs).")
+        bool, typer.Option("--baselines", help="Judge classical filters too (--pairs, --garments).")
     ] = False,
     protocol: Annotated[
         ProtocolName,
@@ -92,20 +115,28 @@ def evaluate(
     """Judge weights: on before and after photos (--pairs), on photos that need nothing, or both.
 
     --photos judges on painted faults instead, from a generator that training does not use: the
-    figures of the weights' card. Figures that disappoint are no error: the exit code is 0.
+    figures of the weights' card. With --garments they are judged as they are, on the wrinkles of
+    their own. Figures that disappoint are no error: the exit code is 0.
     """
-    judges_files = pairs is not None or nothing_to_do is not None
-    if judges_files == (photos is not None):
+    judges_files = pairs is not None or nothing_to_do is not None or garments
+    if garments and photos is None:
+        raise UsageError("--garments is about --photos. Give --photos DIR too.")
+    if judges_files == (photos is not None and not garments):
         raise UsageError(
             "Give --pairs BEFORE AFTER, --nothing-to-do DIR or both; or else --photos DIR."
         )
-    if pairs is None and (baselines or protocol is not ProtocolName.FULL):
-        raise UsageError("--baselines and --protocol are about pairs. Give --pairs too.")
+    if pairs is None and protocol is not ProtocolName.FULL:
+        raise UsageError("--protocol is about pairs. Give --pairs too.")
+    if baselines and pairs is None and not garments:
+        raise UsageError("--baselines is about pairs and garments. Give --pairs too.")
     options.check_range("--batches", batches, 1, 1e6)
-    if photos is None:
+    task = options.one_task(task)
+    check_report(json, ())
+    if photos is None or garments:
         named = _named_weights(weights, task)
         choices = Choices(named, baselines, protocol, lpips, device, precision.value)
-        _judge_files(pairs, nothing_to_do, choices, out, json)
+        worn = _photo_set(photos, masks, (list_, None), task) if photos is not None else None
+        _judge_files(Asked(pairs, nothing_to_do, worn), choices, out, json)
         return
     if out is not None or len(weights or []) > 1:
         raise UsageError("--photos takes no --out, and one --weights alone. Leave them out.")
@@ -122,36 +153,34 @@ def _named_weights(given: list[Path] | None, task: str) -> list[tuple[str, Path]
     return list(zip(names_of(shown(file.stem) for file in files), files, strict=True))
 
 
-def _judge_files(
-    pairs: tuple[Path, Path] | None,
-    nothing_to_do: Path | None,
-    choices: Choices,
-    out: Path | None,
-    json: Path | None,
-) -> None:
+def _judge_files(asked: Asked, choices: Choices, out: Path | None, json: Path | None) -> None:
+    from ..batch.plan import check_out
     from ..evaluation.report import Findings, document, plain, write_report
     from ..evaluation.sheets import Sheets
 
+    pairs, nothing_to_do, worn = asked
     for folder in pairs or ():
         options.check_folder("--pairs", folder)
     if nothing_to_do is not None:
         options.check_folder("--nothing-to-do", nothing_to_do)
     if out is not None:
-        _check_apart(out, [*(pairs or ()), *([nothing_to_do] if nothing_to_do else [])])
+        _check_apart(out, asked.folders)
+        check_out(out)
     sheets = Sheets(out) if out is not None else None
     engines = [(name, _engine(file, choices)) for name, file in choices.weights]
     rows = _judge_pairs(pairs, engines, choices, sheets) if pairs else []
     verdicts = _judge_harm(nothing_to_do, engines, sheets) if nothing_to_do else []
+    garments = _judge_garments(worn, engines, choices, sheets) if worn else []
     settings = _settings(choices, engines[0][1])
-    findings = Findings(settings, rows, verdicts, sheets.made if sheets else [])
+    findings = Findings(settings, rows, verdicts, garments, sheets.made if sheets else [])
     if out is not None:
         write_report(out, findings)
         typer.echo(f"report: {shown(out / 'index.html')}", err=True)
     if json is not None:
-        alone = nothing_to_do is None
+        alone = not (verdicts or garments)
         write_json(json, [plain(r._asdict()) for r in rows] if alone else document(findings))
     if json != options.STDOUT:
-        write_stdout(_pair_table(rows) + _harm_table(verdicts))
+        write_stdout(pair_table(rows) + harm_table(verdicts) + garment_table(garments))
 
 
 def _engine(file: Path, choices: Choices) -> Engine:
@@ -217,6 +246,49 @@ def _judge_harm(
     return verdicts
 
 
+def _judge_garments(
+    worn: PhotoSet,
+    engines: Sequence[tuple[str, Engine]],
+    choices: Choices,
+    sheets: Sheets | None,
+) -> list[Garment]:
+    from ..evaluation.garments import judge_garments, look_away
+    from ..evaluation.methods import methods_of
+
+    look = sheets.of_garment if sheets else look_away
+    methods = methods_of(engines, choices.baselines)
+    photos = _with_a_bar(worn.subjects, "garments")
+    garments = list(judge_garments(worn.labels, photos, methods, look, _left_out))
+    if not garments:
+        raise NoPhotoError(f"No garment under {shown(worn.root)} can be judged. Check --masks.")
+    return garments
+
+
+def _photo_set(
+    photos: Path,
+    masks: Path | None,
+    lists: tuple[Path | None, Path | None],
+    task: str,
+) -> PhotoSet:
+    """Photos with their label maps; lists: of those with the subject, of those with nothing to do.
+
+    Raises:
+        UsageError: a folder, list or archive cannot be read.
+        NoPhotoError: there is none.
+    """
+    from ..training.data import PhotoSet, check_masks, photos_under, read_list
+
+    options.check_folder("--photos", photos)
+    if masks is not None:
+        check_masks(masks)
+    subject_list, nothing_list = lists
+    subjects = read_list(photos, subject_list) if subject_list else photos_under(photos)
+    nothing = read_list(photos, nothing_list) if nothing_list else []
+    if not subjects:
+        raise NoPhotoError(f"No photo under {photos}. Check --photos.")
+    return PhotoSet(photos, subjects, nothing, masks, task)
+
+
 def _with_a_bar(items: Sequence[Item], what: str) -> Iterable[Item]:
     """The same, with a bar on stderr where that is a terminal."""
     from rich.console import Console
@@ -258,19 +330,11 @@ def _judge_painted(
     device: str,
 ) -> Scores:
     from ..engine import choose_device
-    from ..training.data import FACE, PhotoSet, check_masks, photos_under, read_list, with_skin
+    from ..training.data import FACE, with_skin
     from ..training.session import judge_held_out
 
-    options.check_folder("--photos", photos)
-    if masks is not None:
-        check_masks(masks)
     where = choose_device(device)
-    cloth_list, nothing_list = lists
-    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
-    nothing = read_list(photos, nothing_list) if nothing_list else []
-    if not cloth:
-        raise NoPhotoError(f"No photo under {photos}. Check --photos.")
-    held_out = PhotoSet(photos, cloth, nothing, masks, task)
+    held_out = _photo_set(photos, masks, lists, task)
     if task == FACE:
         held_out, problems = with_skin(held_out)
         for problem in problems:
@@ -287,55 +351,3 @@ def _tell_scores(scores: Scores, json: Path | None) -> None:
         write_stdout(
             "".join(f"{name:<12}{value:8.3f}\n" for name, value in scores._asdict().items())
         )
-
-
-def _pair_table(rows: Sequence[Row]) -> str:
-    """Rows of every pair, then the means: what each method gains in dB, and the rest."""
-    from ..evaluation.judge import UNTOUCHED, means
-
-    if not rows:
-        return ""
-    lines = [f"{'photo':<32}{'method':<18}{'whole':>9}{'inside':>9}{'outside':>9}{'lpips':>9}"]
-    for row in rows:
-        names = f"{row.photo[:31]:<32}{row.method[:17]:<18}"
-        psnr = _cells((row.whole, row.inside, row.outside), 2)
-        lines.append(names + psnr + _cells((row.lpips,), 4))
-    count = sum(row.method == UNTOUCHED for row in rows)
-    parts = ("inside", "outside")
-    columns = ["whole", *parts, "ssim", *parts, "lpips", *parts]
-    columns += ["cosine", "strength", "iou", "dice", "ms"]
-    head = f"means of {count} pairs, gain in dB"
-    lines += ["", f"{head:<32}" + "".join(f"{name:>9}" for name in columns)]
-    for row in means(rows):
-        gains = row.gain, row.gain_inside, row.gain_outside
-        looks = [row.ssim, row.ssim_inside, row.ssim_outside]
-        looks += [row.lpips, row.lpips_inside, row.lpips_outside]
-        shares = row.cosine, row.strength, row.iou, row.dice
-        figures = _cells(gains, 2) + _cells(looks, 4) + _cells(shares, 3)
-        lines.append(f"{row.method[:31]:<32}{figures}{_cells((row.milliseconds,), 0)}")
-    return "\n".join(lines) + "\n"
-
-
-def _cells(values: Iterable[float], decimals: int) -> str:
-    """Columns of a table; a dash where a figure has no meaning."""
-    return "".join(f"{'-':>9}" if isnan(v) else f"{v:9.{decimals}f}" for v in values)
-
-
-def _harm_table(verdicts: Sequence[Verdict]) -> str:
-    """Photos with nothing to do, and how many of them were left alone."""
-    from ..evaluation.harmless import LEAST_PSNR, MOST_GATED, passed
-
-    if not verdicts:
-        return ""
-    lines = [f"{'nothing to do':<48}{'method':<18}{'PSNR':>9}{'mask':>9}{'changed':>9}"]
-    lines += [
-        f"{v.photo[:47]:<48}{v.method[:17]:<18}{v.psnr:9.1f}{v.gated:9.2%}{v.changed:9.2%}"
-        f"  {'passes' if v.passes else 'FAILS'}"
-        for v in verdicts
-    ]
-    for method in dict.fromkeys(v.method for v in verdicts):
-        good, judged = passed(verdicts, method)
-        lines.append(
-            f"{method}: {good} of {judged} pass (from {LEAST_PSNR:g} dB, under {MOST_GATED:.0%})"
-        )
-    return "\n".join(lines) + "\n"

@@ -170,6 +170,49 @@ Verbose = Annotated[
 ]
 
 
+def task_names(text: str) -> tuple[str, ...]:
+    """Read `--task`: names separated by commas, in an order of ours, as theirs changes nothing.
+
+    Raises:
+        UsageError: no name, one that could not be a file's, or one named twice.
+    """
+    names = [name.strip() for name in text.split(",")]
+    if names == [""]:
+        raise UsageError(f"--task '{text}': names no task. `abpn weights` lists them.")
+    if "" in names:
+        raise UsageError(f"--task {text}: there is a comma too many. Write it as cloth,face.")
+    for name in names:
+        check_task_name(name)
+    if len(set(names)) < len(names):
+        raise UsageError(f"--task {text}: names a task twice. Name each once.")
+    return tuple(sorted(names))
+
+
+def one_task(text: str) -> str:
+    """Read `--task` where one alone can be meant.
+
+    Raises:
+        UsageError: as `task_names`, or there are several.
+    """
+    names = task_names(text)
+    if len(names) > 1:
+        raise UsageError(f"--task {text}: here one task is meant. Name one, as in {names[0]}.")
+    return names[0]
+
+
+def check_task_name(name: str) -> None:
+    """Refuse a task's name that could not be the name of its weights file.
+
+    Raises:
+        UsageError: it is hidden, or a path.
+    """
+    if Path(name).name != name or name.startswith(".") or not name.isprintable():
+        raise UsageError(
+            f"--task {shown(name)}: is not the name of a task. `abpn weights` lists them; "
+            "a file is named with --weights."
+        )
+
+
 def memory_bytes(text: str) -> int:
     """Read `--max-memory`: 4G, 800M, 2GiB, 1.5g; units are powers of 1024.
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from ..codecs import Header
     from ..photo import Job
 
     Mask = NDArray[np.float32]
@@ -61,20 +62,55 @@ class Regions:
             if job.source not in self.files:
                 return NOWHERE
             file = self.files[job.source]
-            if file is not None:
-                return Region(read(file), "")
-            if self.option == ONLY:
-                raise PhotoError(
-                    job.source,
-                    f"the {ONLY} folder holds no mask for it",
-                    f"Put {shown(job.relative.with_suffix('.png'))} there, white where to retouch.",
-                )
-            from ..photo import Notice
-
-            told = Notice(f"the {self.option} folder holds no mask for this photo")
-            return Region(None, told)
+            return Region(None, self._missing(job)) if file is None else Region(read(file), "")
 
         return of
+
+    def notice(self, job: Job, probe: Callable[[Path], Header]) -> str:
+        """Return what the user will be told of a job's mask, "" for nothing; by headers alone.
+
+        Raises:
+            PhotoError: as `reader`, or the mask has another shape than the photo.
+        """
+        from ..photo import DRAW_ANEW, Notice, mask_fit
+
+        if job.source not in self.files:
+            return ""
+        file = self.files[job.source]
+        if file is None:
+            return self._missing(job)
+        photo = probe(job.source)
+        fit = mask_fit(probe(file).size, photo.size, photo.orientation, self.option)
+        if fit.fault:
+            raise PhotoError(job.source, fit.fault, DRAW_ANEW)
+        return Notice(fit.notice)
+
+    def _missing(self, job: Job) -> str:
+        """Return the warning of a photo without a mask. Raises PhotoError where it takes one."""
+        from ..photo import Notice
+
+        if self.option == ONLY:
+            raise PhotoError(
+                job.source,
+                f"the {ONLY} folder holds no mask for it",
+                f"Put {shown(job.relative.with_suffix('.png'))} there, white where to retouch.",
+            )
+        return Notice(f"the {self.option} folder holds no mask for this photo")
+
+
+def foreseen(
+    jobs: Iterable[Job], regions: Sequence[Regions], probe: Callable[[Path], Header]
+) -> list[Job]:
+    """Add to the jobs what a run will tell of their masks; probe: reads a photo's header."""
+    return [job if job.skip else _foreseen(job, regions, probe) for job in jobs]
+
+
+def _foreseen(job: Job, regions: Sequence[Regions], probe: Callable[[Path], Header]) -> Job:
+    try:
+        told = [region.notice(job, probe) for region in regions]
+    except PhotoError as error:
+        return replace(job, fault=str(error))
+    return replace(job, warnings=(*job.warnings, *filter(None, told)))
 
 
 def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions:

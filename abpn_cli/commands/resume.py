@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .. import __version__
-from ..errors import PhotoError, WeightsError
+from ..errors import PhotoError
 from . import shoot
-from .options import OverwriteChoice, Precision
+from .late import Late, Workshop, put_off
+from .made import Means, choices_of, hash_of_weights, possible_means
+from .options import OverwriteChoice
 from .story import Story, all_skipped
 
 if TYPE_CHECKING:
@@ -27,11 +28,6 @@ if TYPE_CHECKING:
     from ..photo import Job
 
 Product = TypeVar("Product")
-Thing = TypeVar("Thing")
-
-SETTLERS = 2  # hashing is as fast as the disk
-DEVICES = ("cpu", "cuda")  # any of which `--device auto` may mean
-PRECISION = "float32"  # what `--precision auto` means on each of them
 
 
 @dataclass(frozen=True)
@@ -41,12 +37,14 @@ class Resumable:
     out:     the folder that has the journal.
     choices: options that can change an output, as JSON knows them.
     inputs:  other files that are read for a photo, by role; None where a folder holds none.
+    foresee: adds to settled jobs what can be told beforehand of how they will go.
     """
 
     out: Path
     overwrite: OverwriteChoice
     choices: Mapping[str, Any]
     inputs: Callable[[Job], Mapping[str, Path | None]]
+    foresee: Callable[[list[Job]], list[Job]]
 
 
 def go(
@@ -69,8 +67,10 @@ def go(
     """
     shoot.check_report(settings.json, jobs)
     weights = shoot.find_weights(settings)
+    settings = shoot.with_doubts(settings, weights)
     if settings.dry_run:
-        Story(settings, weights, _settled(settings, weights, jobs, asked)).tell_plan()
+        planned = asked.foresee(_settled(settings, weights, jobs, asked))
+        Story(settings, weights, planned).tell_plan()
     elif asked.overwrite is OverwriteChoice.NEVER and all(_exists(job.target) for job in jobs):
         story = Story(settings, weights, _settled(settings, weights, jobs, asked))
         story.tell_run(lambda stopped: all_skipped(story.jobs), settings.device)
@@ -89,64 +89,29 @@ def _run(
     from ..batch.keeper import keep_journal
     from ..batch.pipeline import run
 
-    digest = _hash_of_weights(weights)  # before they are loaded: what comes between is noticed
+    made_on = _maker(settings, weights, asked)  # before they are loaded: changes are noticed
     room = shoot.room_for(settings, len(jobs))
-    engine = _Late(lambda: shoot.load_engine(settings, weights))
+    engine = Late(lambda: shoot.load_engine(settings, weights))
     if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is made in vain
         engine.get()
     with keep_journal(asked.out) as keeper, ExitStack() as stack:
 
-        def make() -> _Workshop[Product]:
+        def make() -> Workshop[Product]:
             retoucher = engine.get()
-            device, precision = retoucher.device, retoucher.precision
-            keeper.begin(_made_with(settings, digest, asked, device.type, precision))
+            device = retoucher.device
+            keeper.begin(made_on(Means(device.type, retoucher.precision)))
             pool = stack.enter_context(shoot.make_pool(settings, room.decoders))
-            return _Workshop(stages(retoucher, pool, keeper), str(device))
+            return Workshop(stages(retoucher, pool, keeper), str(device))
 
-        workshop = _Late(make)
-        resume = _resume(asked, keeper.ledger, _alike(settings, digest, asked), stack)
+        workshop = Late(make)
+        alike = list(map(made_on, possible_means(settings)))
+        resume = _resume(asked, keeper.ledger, alike, stack)
         device = settings.device
         if any(map(resume.is_due, jobs)):  # then what is wrong with it is told first, and alone
             device = workshop.get().device
-        work = _put_off(lambda: workshop.get().stages, resume.settle)
+        work = put_off(workshop, resume.settle)
         story = Story(settings, weights, jobs, keeper.warnings)
         story.tell_run(lambda stopped: keeper.failures(run(jobs, work, room, stopped)), device)
-
-
-class _Workshop(NamedTuple, Generic[Product]):
-    """All that photos are done with, which takes seconds to get ready."""
-
-    stages: Stages[Product]
-    device: str
-
-
-class _Late(Generic[Thing]):
-    """Something that is made when it is first wanted, from any thread."""
-
-    def __init__(self, make: Callable[[], Thing]) -> None:
-        self._make = make
-        self._made: list[Thing] = []
-        self._lock = Lock()
-
-    def get(self) -> Thing:
-        """Return it; what stops it from being made is raised."""
-        with self._lock:
-            if not self._made:
-                self._made.append(self._make())
-            return self._made[0]
-
-
-def _put_off(made: Callable[[], Stages[Product]], settle: Callable[[Job], Job]) -> Stages[Product]:
-    """Return stages that are made for the first photo that needs doing: there may be none."""
-    from ..batch.pipeline import Stages
-
-    return Stages(
-        cost=lambda job: made().cost(job),
-        decode=lambda job: made().decode(job),
-        retouch=lambda job, photo: made().retouch(job, photo),
-        encode=lambda job, product: made().encode(job, product),
-        settle=settle,
-    )
 
 
 def _settled(
@@ -155,63 +120,34 @@ def _settled(
     """Settle the whole plan, writing nothing, as a run would."""
     from ..batch.journal import read_journal
 
-    alike = _alike(settings, _hash_of_weights(weights), asked)
-    with ExitStack() as stack, ThreadPoolExecutor(SETTLERS) as crew:
+    alike = list(map(_maker(settings, weights, asked), possible_means(settings)))
+    with ExitStack() as stack:
         resume = _resume(asked, read_journal(asked.out), alike, stack)
-        return list(crew.map(resume.settle, jobs))
+        return shoot.settled(jobs, resume.settle)
 
 
-def _hash_of_weights(files: Mapping[str, Path]) -> str:
-    from ..weights import hash_of
+def _maker(
+    settings: shoot.Settings, weights: Mapping[str, Path], asked: Resumable
+) -> Callable[[Means], Run]:
+    """Return what says with what outputs are made, given on what the network runs.
 
-    try:
-        return hash_of(files.values())
-    except OSError as error:
-        raise WeightsError(
-            error.filename or next(iter(files.values())),
-            f"cannot be read ({error.strerror})",
-            "Check the file and its permissions.",
-        ) from error
-
-
-def _made_with(
-    settings: shoot.Settings, weights: str, asked: Resumable, device: str, precision: str
-) -> Run:
-    """Say what outputs are made with, so that another day can tell whether that has changed.
-
-    Not what only decides whether a photo is done at all: with --accept-damaged for the three that
-    failed, the others need not be done again.
+    Raises:
+        WeightsError: the weights cannot be read.
     """
     from ..batch.journal import Run
 
-    return Run(
-        __version__,
-        settings.verb,
-        settings.task,
-        weights,
-        {
+    digest, choices = hash_of_weights(weights), choices_of(settings, weights)
+
+    def made_on(means: Means) -> Run:
+        told = {
             **asked.choices,
+            **choices,
             "task": settings.task,  # an XMP history names it
-            "detail": settings.detail,
-            "raw_space": settings.raw_space.value,
-            "device": device,
-            "precision": precision,
-            # told only where it is not as ever, so that older outputs are still what they were
-            **({} if settings.keep_moles else {"keep_moles": False}),
-        },
-    )
+            **means._asdict(),
+        }
+        return Run(__version__, settings.verb, settings.task, digest, told)
 
-
-def _alike(settings: shoot.Settings, weights: str, asked: Resumable) -> list[Run]:
-    """Say what outputs may have been made with to be up to date, without asking for a device.
-
-    With `--device auto` the outputs of every device are: a shoot need not be done again where its
-    graphics card is not there today.
-    """
-    kinds = DEVICES if settings.device == "auto" else (settings.device.partition(":")[0],)
-    auto = settings.precision is Precision.AUTO
-    precision = PRECISION if auto else settings.precision.value
-    return [_made_with(settings, weights, asked, kind, precision) for kind in kinds]
+    return made_on
 
 
 def _resume(asked: Resumable, ledger: Ledger, alike: Sequence[Run], stack: ExitStack) -> Resume:

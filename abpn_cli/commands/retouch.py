@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass, fields, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, NamedTuple
 
@@ -13,7 +14,7 @@ from ..errors import UsageError
 from . import options, resume, shoot
 from .options import Compression, Format, JpegMode, OverwriteChoice, Precision, Prefer, RawSpace
 from .output import copy_sidecars, together
-from .regions import ONLY, PROTECT, Regions, find_regions
+from .regions import ONLY, PROTECT, Regions, find_regions, foreseen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -161,7 +162,8 @@ def retouch(
         upright,
     )
     choices = {**looks.choices(), "format": format_.value}
-    resumable = resume.Resumable(out, overwrite, choices, looks.inputs)
+    foresee = partial(_foreseen, settings, looks)
+    resumable = resume.Resumable(out, overwrite, choices, looks.inputs, foresee)
     resume.go(settings, planned, resumable, looks.stages)
 
 
@@ -182,6 +184,15 @@ def _stays_jpeg(job: Job) -> bool:
     from .. import codecs
 
     return job.format == "jpeg" and codecs.sniff(job.source) == "jpeg"
+
+
+def _foreseen(settings: shoot.Settings, looks: _Looks, jobs: list[Job]) -> list[Job]:
+    """Add to the jobs of a dry run what their masks will come to."""
+    masks = looks.only, looks.protect
+    if not any(region.files for region in masks):
+        return jobs
+    with shoot.make_pool(settings, 0) as pool:  # nothing is decoded
+        return foreseen(jobs, masks, pool.probe)
 
 
 class _Naming(NamedTuple):

@@ -1,14 +1,14 @@
-"""What the verbs that go through a shoot share: settings, room in memory, the run itself."""
+"""What the verbs that go through a shoot share: settings, weights, room in memory."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from ..errors import TargetError, UsageError, WeightsError, shown
 from .options import (
@@ -18,19 +18,18 @@ from .options import (
     check_voices,
     memory_bytes,
     pixel_count,
+    task_names,
     worker_count,
 )
 from .output import refuse_photo
-from .story import Story, all_skipped
 
 if TYPE_CHECKING:
-    from ..batch.pipeline import Limits, Stages
+    from ..batch.pipeline import Limits
     from ..codecs import DecodePool, Header
     from ..engine import Engine
     from ..photo import Job
 
-Product = TypeVar("Product")
-
+SETTLERS = 2  # hashing is as fast as the disk
 KEEPING_BYTES_PER_PIXEL = 16  # of `codecs.jpeg_keep`, at 4:4:4
 IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the rest for the network
 
@@ -39,7 +38,8 @@ IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the re
 class Settings:
     """What every verb that goes through a shoot takes; checked when it is made.
 
-    task: the tasks, separated by commas; keep_moles: whether moles are kept from `face`.
+    task: the tasks, separated by commas, in the order of `task_names`, whatever was given.
+    keep_moles: whether moles are kept from `face`.
     warnings: what is to be known of the options as given, one sentence each; not_read: how many
     pictures are passed by, by kind. Both are known when the plan is made.
     """
@@ -78,59 +78,20 @@ class Settings:
             raise UsageError(
                 "--task is missing. Name one, as in --task cloth; `abpn weights` lists them."
             )
-        _check_tasks(self.task, self.weights)
+        if self.task is None:
+            return
+        names = task_names(self.task)
+        if len(names) > 1 and self.weights is not None:
+            raise UsageError(
+                "--weights is the file of one task, and --task names several. Leave one out."
+            )
+        object.__setattr__(self, "task", ",".join(names))  # one way to say the same
 
 
-def _check_tasks(task: str | None, weights: Path | None) -> None:
-    """Refuse lists of tasks that cannot be meant.
-
-    Raises:
-        UsageError: a task without a name, one named twice, or one file for several.
-    """
-    names = [] if task is None else task.split(",")
-    if len(set(names)) < len(names) or (len(names) > 1 and "" in names):
-        raise UsageError(f"--task {task}: name each task once, as in --task cloth,face.")
-    if len(names) > 1 and weights is not None:
-        raise UsageError(
-            "--weights is the file of one task, and --task names several. Leave one out."
-        )
-
-
-def go(
-    settings: Settings,
-    jobs: Sequence[Job],
-    stages: Callable[[Engine, DecodePool], Stages[Product]],
-    held: AbstractContextManager[None],
-) -> None:
-    """Do a run, or tell what it would do.
-
-    Args:
-        settings: what the user asked for.
-        jobs: the plan.
-        stages: makes the verb's own work from the network and the decoders.
-        held: entered before anything is written, left when all is.
-
-    Raises:
-        typer.Exit: with the run's exit code, where it is not 0.
-        AbpnError: what stopped the run.
-    """
-    check_report(settings.json, jobs)
-    to_do = sum(not job.skip for job in jobs)
-    weights = find_weights(settings)
-    story = Story(settings, weights, jobs)
-    if settings.dry_run:
-        story.tell_plan()
-    elif not to_do:
-        with held:
-            story.tell_run(lambda stopped: all_skipped(jobs), settings.device)
-    else:
-        from ..batch.pipeline import run
-
-        retoucher = load_engine(settings, weights)
-        room = room_for(settings, to_do)
-        with held, make_pool(settings, room.decoders) as pool:
-            work = stages(retoucher, pool)
-            story.tell_run(lambda stopped: run(jobs, work, room, stopped), str(retoucher.device))
+def settled(jobs: Sequence[Job], settle: Callable[[Job], Job]) -> list[Job]:
+    """Settle a whole plan at once, as a run does job by job."""
+    with ThreadPoolExecutor(SETTLERS) as crew:
+        return list(crew.map(settle, jobs))
 
 
 def load_engine(settings: Settings, weights: Mapping[str, Path]) -> Engine:
@@ -180,6 +141,28 @@ def find_weights(settings: Settings) -> dict[str, Path]:
             settings.weights, "no such weights file", "Check --weights, or use --task alone."
         )
     return {settings.task or "": settings.weights}
+
+
+def with_doubts(settings: Settings, files: Mapping[str, Path]) -> Settings:
+    """Add a warning where a weights file says that it is of another task than `--task` does.
+
+    A studio's weights may well go by another name: they are used as they are.
+
+    Raises:
+        WeightsError: the file is damaged.
+    """
+    from ..weights import header_of
+
+    if settings.weights is None or settings.task is None:
+        return settings
+    said = header_of(settings.weights).task
+    if not said or said == settings.task:
+        return settings
+    told = (
+        f"--weights {shown(settings.weights)} is of the task '{said}' by its own word, "
+        f"--task says {settings.task}: the file is used."
+    )
+    return replace(settings, warnings=(*settings.warnings, told))
 
 
 def limits_for(workers: int, max_bytes: int) -> Limits:

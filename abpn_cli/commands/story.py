@@ -55,7 +55,12 @@ class Story:
         self._ended = False
 
     def tell_plan(self) -> None:
-        """Tell what the run would do (`--dry-run`)."""
+        """Tell what the run would do (`--dry-run`).
+
+        Raises:
+            typer.Exit: with the exit code of photos that failed, where some are known to fail.
+        """
+        from ..photo import Outcome
         from ..report.events import planned_event, summary_event
         from ..report.tally import Tally
 
@@ -65,9 +70,13 @@ class Story:
         self.teller.plan(self.jobs)
         self._tell_not_read()
         foreign = sum(job.foreign for job in self.jobs)
-        tally = Tally(len(self.jobs), skipped=self.skipped, foreign=foreign)
-        self.events.tell(summary_event(tally, 0.0, 0, ""))
+        failing = [Outcome(job, "failed", error=job.fault) for job in self.jobs if job.fault]
+        tally = Tally(len(self.jobs), skipped=self.skipped, foreign=foreign, failures=failing)
+        code = _exit_code(tally.failed, None)
+        self.events.tell(summary_event(tally, 0.0, code, ""))
         self.events.close()
+        if code:
+            raise typer.Exit(code)
 
     def tell_run(
         self, outcomes: Callable[[Callable[[], bool]], Iterator[Outcome]], device: str

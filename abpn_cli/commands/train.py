@@ -195,6 +195,9 @@ def train(
         },
         gate,
     )  # fmt: skip
+    if steps is not None and epochs is not None:
+        raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
+    task = task.strip()
     installs = install and pairs is not None
     check_task(task, installs)
     config, manner, base = session.make_of(start, preset.value if preset else None, width, task)

@@ -42,9 +42,12 @@ def data_of(
         matched = match_pairs(*pairs)
         for problem in matched.problems:
             tell(f"left out: {problem}")
-        if len(matched.pairs) < ENOUGH:
-            tell(f"warning: {len(matched.pairs)} pairs; a style wants {ENOUGH} and more")
-        return studio_data(matched, levels, batch, seed, idle_photos(lists[1], tell))
+        count = len(matched.pairs)
+        if 0 < count < ENOUGH:
+            pairs_ = "1 pair" if count == 1 else f"{count} pairs"
+            tell(f"warning: {pairs_}; a style wants {ENOUGH} and more")
+        idle = idle_photos(lists[1], tell) if count else []
+        return studio_data(matched, levels, batch, seed, idle)
     assert photos is not None
     options.check_folder("--photos", photos)
     train, held_out = photo_sets(photos, masks, lists, task, tell)

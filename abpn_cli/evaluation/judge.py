@@ -142,11 +142,12 @@ def means(rows: Sequence[Row]) -> list[Row]:
     found = []
     for method in dict.fromkeys(row.method for row in rows):
         columns = list(zip(*(row[2:] for row in rows if row.method == method), strict=True))
-        figures = [_middle(column, fmean) for column in columns[:-1]]
-        found.append(Row._make([MEAN, method, *figures, _middle(columns[-1], median)]))
+        figures = [middle(column, fmean) for column in columns[:-1]]
+        found.append(Row._make([MEAN, method, *figures, middle(columns[-1], median)]))
     return found
 
 
-def _middle(values: Iterable[float], kind: Callable[[list[float]], float]) -> float:
+def middle(values: Iterable[float], kind: Callable[[list[float]], float]) -> float:
+    """Apply a mean or median to those values that are finite; nan where none is."""
     finite = [value for value in values if isfinite(value)]
     return kind(finite) if finite else nan

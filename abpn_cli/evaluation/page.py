@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from math import isinf, isnan
+from typing import NamedTuple
 
+from .garments import LEAST_KEPT, LEAST_REMOVED, Garment, means_of_sets
+from .garments import passed as garments_passed
 from .harmless import LEAST_PSNR, MOST_GATED, Verdict, passed
 from .judge import UNTOUCHED, Row, means
 from .sheets import Sheet
@@ -40,10 +43,22 @@ HEADS: Mapping[str, str] = {
     "gain_inside": "inside", "gain_outside": "outside", "cosine": "cosine",
     "strength": "strength", "iou": "IoU", "dice": "dice", "gated": "mask", "milliseconds": "ms",
 }  # fmt: skip
+GARMENT_HEADS = (
+    "photo", "method", "wrinkled %", "depth %", "removed %", "of all %", "edges left %",
+    "texture left %", "verdict",
+)  # fmt: skip
 DECIMALS: Mapping[str, int] = {
     "whole": 2, "inside": 2, "outside": 2, "gain": 2, "gain_inside": 2, "gain_outside": 2,
     "strength": 2, "milliseconds": 0,
 }  # fmt: skip
+
+
+class Judged(NamedTuple):
+    """All that was judged: pairs, photos with nothing to do, garments; each may be empty."""
+
+    rows: Sequence[Row]
+    verdicts: Sequence[Verdict]
+    garments: Sequence[Garment]
 
 
 def figure(value: object, decimals: int = 4) -> str:
@@ -58,13 +73,10 @@ def figure(value: object, decimals: int = 4) -> str:
 
 
 def page(
-    settings: Mapping[str, object],
-    rows: Sequence[Row],
-    verdicts: Sequence[Verdict],
-    sheets: Sequence[Sheet],
-    chart: str,
+    settings: Mapping[str, object], judged: Judged, sheets: Sequence[Sheet], chart: str
 ) -> str:
     """Write the whole page; `chart` is the SVG of the pairs, or ""."""
+    rows, verdicts, garments = judged
     parts = ["<h1>Evaluation</h1>", _settings(settings)]
     if rows:
         count = sum(row.method == UNTOUCHED for row in rows)
@@ -75,6 +87,8 @@ def page(
         )
     if verdicts:
         parts.append(_verdicts(verdicts))
+    if garments:
+        parts.append(_garments(garments))
     if sheets:
         parts.append("<h2>Contact sheets</h2>")
         parts.append(
@@ -130,6 +144,31 @@ def _verdicts(verdicts: Sequence[Verdict]) -> str:
         f"<p>Each must keep {LEAST_PSNR:g} dB to its input, and less than {MOST_GATED:.0%} of it "
         f"may lie in the mask.</p>{''.join(lines)}{_table(heads, body)}"
     )
+
+
+def _garments(garments: Sequence[Garment]) -> str:
+    """Write the garments: means of each set, then photo by photo, worst first."""
+    lines = []
+    for method in dict.fromkeys(garment.method for garment in garments):
+        good, judged = garments_passed(garments, method)
+        lines.append(f"<p>{escape(method)}: {good} of {judged} photos pass.</p>")
+    sets = _table(GARMENT_HEADS, [_garment(mean, mean.set) for mean in means_of_sets(garments)])
+    ordered = sorted(garments, key=lambda g: (g.passes, isnan(g.removed), g.removed))
+    photos = _table(GARMENT_HEADS, [_garment(garment, garment.photo) for garment in ordered])
+    return (
+        f"<h2>Garments</h2><p>Of the wrinkles' energy {LEAST_REMOVED:.0%} must go, and "
+        f"{LEAST_KEPT:.0%} of that of edges and texture must stay.</p>{''.join(lines)}{sets}"
+        f"<details><summary>The figures of every photo</summary>{photos}</details>"
+    )
+
+
+def _garment(garment: Garment, name: str) -> list[str]:
+    shares = (
+        garment.wrinkled, garment.depth, garment.removed, garment.removed_all, garment.edges,
+        garment.texture,
+    )  # fmt: skip
+    cells = [figure(100 * share, 1) for share in shares]
+    return [name, garment.method, *cells, "passes" if garment.passes else "FAILS"]
 
 
 def _table(heads: Sequence[str], body: Sequence[Sequence[str]]) -> str:

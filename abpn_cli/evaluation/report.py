@@ -13,9 +13,11 @@ from typing import Any
 
 from ..files import write_atomic
 from .chart import Panel, dot_chart
+from .garments import LEAST_KEPT, LEAST_REMOVED, Garment, means_of_sets
+from .garments import passed as garments_passed
 from .harmless import LEAST_PSNR, MOST_GATED, Verdict, passed
 from .judge import UNTOUCHED, Row, means
-from .page import page
+from .page import Judged, page
 from .sheets import Sheet
 
 CHARTED = (
@@ -36,6 +38,7 @@ class Findings:
     settings: Mapping[str, object]
     rows: Sequence[Row] = ()
     verdicts: Sequence[Verdict] = ()
+    garments: Sequence[Garment] = ()
     sheets: Sequence[Sheet] = ()
 
     @property
@@ -54,18 +57,27 @@ def plain(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def document(findings: Findings) -> dict[str, object]:
     """Everything found, as JSON can hold it."""
-    verdicts = findings.verdicts
+    verdicts, garments = findings.verdicts, findings.garments
     harm = {
         "least_psnr": LEAST_PSNR,
         "most_gated": MOST_GATED,
         "passed": {m: passed(verdicts, m)[0] for m in findings.methods_judged_for_harm},
         "photos": [plain(verdict._asdict()) for verdict in verdicts],
     }
+    methods = dict.fromkeys(garment.method for garment in garments)
+    worn = {
+        "least_removed": LEAST_REMOVED,
+        "least_kept": LEAST_KEPT,
+        "passed": {m: garments_passed(garments, m)[0] for m in methods},
+        "sets": [plain(mean._asdict()) for mean in means_of_sets(garments)],
+        "photos": [plain(garment._asdict()) for garment in garments],
+    }
     return {
         **findings.settings,
         "pairs": [plain(row._asdict()) for row in findings.rows],
         "means": [plain(row._asdict()) for row in means(findings.rows)],
         "nothing_to_do": harm if verdicts else None,
+        "garments": worn if garments else None,
     }
 
 
@@ -78,6 +90,12 @@ def table_of_rows(rows: Sequence[Row]) -> str:
 def table_of_verdicts(verdicts: Sequence[Verdict]) -> str:
     """CSV, a line for each photo with nothing to do."""
     return _csv(Verdict._fields, [tuple(plain(v._asdict()).values()) for v in verdicts])
+
+
+def table_of_garments(garments: Sequence[Garment]) -> str:
+    """CSV, a line for each photo, then the means of each set; empty where there is no figure."""
+    lines = [*garments, *means_of_sets(garments)]
+    return _csv(Garment._fields, [tuple(plain(g._asdict()).values()) for g in lines])
 
 
 def chart_of(rows: Sequence[Row]) -> str:
@@ -104,9 +122,10 @@ def write_report(out: Path, findings: Findings) -> None:
         files["evaluation.svg"] = chart
     if findings.verdicts:
         files["nothing_to_do.csv"] = table_of_verdicts(findings.verdicts)
-    files["index.html"] = page(
-        findings.settings, findings.rows, findings.verdicts, findings.sheets, chart
-    )
+    if findings.garments:
+        files["garments.csv"] = table_of_garments(findings.garments)
+    judged = Judged(findings.rows, findings.verdicts, findings.garments)
+    files["index.html"] = page(findings.settings, judged, findings.sheets, chart)
     for name, text in files.items():
         _write(out / name, text)
 

@@ -15,6 +15,7 @@ from ..photo import Metadata, Photo
 from ..training.gallery import resize, upright_floats
 from ..training.synthesis import Floats, as_floats
 from .cases import Case
+from .garments import Garment
 from .harmless import Verdict
 from .methods import Attempt, Method
 
@@ -71,6 +72,16 @@ class Sheets:
             panels = was, now, difference(now, was)
             names = verdict.photo, verdict.method
             self._add(panels, busiest(now - was), before, names, HARM_COLUMNS)
+
+    def of_garment(self, garment: Garment, photo: Photo, before: Floats, after: Floats) -> None:
+        """Show a garment, whether anything was done to it or not.
+
+        Raises:
+            TargetError: it cannot be written.
+        """
+        panels = before, after, difference(after, before)
+        names = garment.photo, garment.method
+        self._add(panels, busiest(after - before), photo, names, HARM_COLUMNS)
 
     def _add(
         self,

@@ -9,7 +9,7 @@ from io import SEEK_CUR
 from typing import BinaryIO, NamedTuple
 
 from ..photo import Metadata
-from . import photoshop, words
+from . import photoshop, segments, words
 from .exif import Resolution
 
 SIGNATURE = b"\x89PNG\r\n\x1a\n"
@@ -67,7 +67,8 @@ def split(data: bytes) -> tuple[list[Chunk], list[str]]:
         position = end
     _check_first(chunks)
     names = sorted({kind.decode("ascii") for kind in damaged})
-    return chunks, [f"Its {name} chunk is damaged and was left out." for name in names[:9]]
+    lost = [f"Its {name} chunk is damaged and was left out." for name in names[:9]]
+    return chunks, lost + segments.what_lies_behind(data[position:])
 
 
 def _counted(kind: bytes, others: int, chunks: int) -> int:

@@ -55,7 +55,7 @@ _C2PA = b"c2pa"
 _PREVIEW = re.compile(rb"(QVGA\0|BGTH)?\xff\xd8\xff[\xdb\xe0\xe1]")
 _NAME = re.compile(rb"\x1a?([ -~]{2,24})")
 _TITLE = re.compile(rb"[ -~]{3,24}\0")  # no piece of a JPEG begins so
-_PADDING = b"\0\xff \r\n"
+PADDING = b"\0\xff \r\n"
 _MOST_NAMES = 9
 
 
@@ -120,13 +120,24 @@ def behind_the_end(data: bytes, scan: int, told: Sequence[str]) -> list[str]:
     end = data.find(b"\xff\xd9", scan)  # inside a scan every FF is stuffed
     if end < 0:
         return []
-    behind = data[end + 2 :].rstrip(_PADDING)
-    image = behind.lstrip(_PADDING[:1]).startswith(b"\xff\xd8\xff")
-    if not behind or (image and {words.FURTHER_IMAGES, words.GAIN_MAP} & set(told)):
+    behind = data[end + 2 :].rstrip(PADDING)
+    if _is_jpeg(behind) and {words.FURTHER_IMAGES, words.GAIN_MAP} & set(told):
+        return []
+    return what_lies_behind(behind)
+
+
+def what_lies_behind(data: bytes) -> list[str]:
+    """Say what the bytes behind the end of a photo are, in one sentence; [] for padding."""
+    behind = data.rstrip(PADDING)
+    if not behind:
         return []
     if behind.endswith(b"SEFT"):
         return [words.behind("Samsung's own data", len(behind))]
-    if image:
+    if _is_jpeg(behind):
         return [words.behind("a further image", len(behind))]
     film = b"ftyp" in behind[:16]
     return [words.behind("a film" if film else "data of an unknown kind", len(behind))]
+
+
+def _is_jpeg(behind: bytes) -> bool:
+    return behind.lstrip(b"\0").startswith(b"\xff\xd8\xff")

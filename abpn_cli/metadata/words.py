@@ -30,4 +30,13 @@ def no_place(names: Sequence[str], format: str) -> list[str]:
 
 def behind(what: str, size: int) -> str:
     """Say what lay behind the end of a photo, size in bytes."""
-    return f"What lies behind its end was left out: {what}, {size} bytes."
+    return f"What lies behind its end was left out: {what}, {_amount(size)}."
+
+
+def _amount(size: int) -> str:
+    """Return a size in bytes as people read it, units being powers of 1000."""
+    for unit, power in (("GB", 9), ("MB", 6), ("KB", 3)):
+        amount = size / 10**power
+        if round(amount, 1) >= 1:
+            return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
+    return "1 byte" if size == 1 else f"{size} bytes"

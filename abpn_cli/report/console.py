@@ -94,9 +94,7 @@ class Teller:
     def photo(self, outcome: Outcome) -> None:
         """Tell how one photo went, and move the bar."""
         self._say(photo_line(outcome), _needed(outcome), style=_STYLES[outcome.status])
-        for warning in outcome.warnings:
-            needed = Loudness.NORMAL if isinstance(warning, Notice) else Loudness.VERBOSE
-            self._say(warning_line(outcome.job, warning), needed, style="yellow")
+        self._warn(outcome.job, outcome.warnings)
         if self.bar is None:
             return
         (task,) = self.bar.tasks
@@ -116,13 +114,18 @@ class Teller:
     def plan(self, jobs: Sequence[Job]) -> None:
         """Tell what would be done; nothing is."""
         for job in jobs:
-            self._say(plan_line(job), Loudness.NORMAL)
-            for warning in job.warnings:
-                self._say(warning_line(job, warning), Loudness.VERBOSE, style="yellow")
-        to_do = sum(not job.skip for job in jobs)
-        skipped = len(jobs) - to_do
+            if job.fault:
+                self._say(plan_line(job), Loudness.QUIET, style=_STYLES["failed"])
+            else:
+                self._say(plan_line(job), Loudness.NORMAL)
+            self._warn(job, job.warnings)
+        skipped = sum(bool(job.skip) for job in jobs)
+        failing = sum(bool(job.fault) for job in jobs)
+        to_do = len(jobs) - skipped - failing
+        fails = f", {failing} would fail" if failing else ""
         self._say(
-            f"{plural(to_do, 'photo')} to do, {skipped} skipped; nothing was written (--dry-run)",
+            f"{plural(to_do, 'photo')} to do, {skipped} skipped{fails}; "
+            "nothing was written (--dry-run)",
             Loudness.NORMAL,
         )
 
@@ -134,6 +137,12 @@ class Teller:
             self._say("nothing to do (--overwrite always does them again)", Loudness.NORMAL)
         if tally.warned and self.loudness == Loudness.NORMAL:
             self._say(f"{plural(tally.warned, 'photo')} with warnings: see -v", Loudness.NORMAL)
+
+    def _warn(self, job: Job, warnings: Sequence[str]) -> None:
+        """Tell warnings of a photo, those that nobody should have to ask for always."""
+        for warning in warnings:
+            needed = Loudness.NORMAL if isinstance(warning, Notice) else Loudness.VERBOSE
+            self._say(warning_line(job, warning), needed, style="yellow")
 
     def _say(self, line: str, needed: Loudness, style: str = "") -> None:
         """Print one line, never wrapped, above the bar where there is one."""

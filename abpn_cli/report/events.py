@@ -3,18 +3,20 @@ r"""The story told to scripts: NDJSON events as they happen, or one JSON documen
 Schema 1. Every event has `schema` and `event`:
 
 - ``plan``: first; ``verb``, ``version``, ``task``, ``weights``, ``device``, ``dry_run``, ``photos``
-  (how many), ``to_do``, ``skipped`` (known now: outputs are compared with the journal as the run
-  goes, so that it may skip more), ``warnings`` (of the run as a whole), ``not_read`` (pictures
-  that are passed by: how many of each kind that abpn does not read, as ``{"webp": 2}``). The
-  device is the one asked for, which may be ``auto``, where it seems that there is nothing to do.
+  (how many), ``to_do``, ``skipped`` (known now: outputs are compared with what they were made from
+  as the run goes, so that it may skip more), ``warnings`` (of the run as a whole), ``not_read``
+  (pictures that are passed by: how many of each kind that abpn does not read, as
+  ``{"webp": 2}``). The device is the one asked for, which may be ``auto``, in a dry run and where
+  it seems that there is nothing to do.
 - ``photo``: one per job, in order: ``source``, ``output``, ``status`` (done, skipped, failed;
   not_done, after all others, where the run was stopped before it came to the photo, or, at once,
-  before it had told of it; planned in a dry run), ``format``, ``seconds`` (decode, retouch,
-  encode), ``megapixels``, ``mask_fraction``, ``changed_fraction``,
-  ``damped_fraction`` (of the photo, where the edit was taken back lest it leave a ghost along an
-  outline), ``levels``, ``device``, ``faces`` (how many were found, 0 included; null where no task
-  looks for them), ``moles_kept``, ``reason`` (of a skip), ``foreign`` (skipped because the output
-  is somebody's work), ``error``, ``warnings``. What is not known is null.
+  before it had told of it; in a dry run planned, or failed where its mask cannot fit),
+  ``format``, ``seconds`` (decode, retouch, encode), ``megapixels``, ``mask_fraction``,
+  ``changed_fraction``, ``damped_fraction`` (of the photo, where the edit was taken back lest it
+  leave a ghost along an outline), ``levels``, ``device``, ``faces`` (how many were found, 0
+  included; null where no task looks for them), ``moles_kept``, ``reason`` (of a skip), ``foreign``
+  (skipped because the output is somebody's work), ``error``, ``warnings``. What is not known is
+  null.
 - ``summary``: last: ``done``, ``skipped``, ``foreign`` (of the skipped), ``failed``, ``not_done``,
   ``seconds``, ``exit_code``, ``error`` (what stopped the run, or null).
 
@@ -85,7 +87,7 @@ def planned_event(job: Job) -> Event:
         "event": "photo",
         "source": shown(job.source),
         "output": shown(job.target),
-        "status": "skipped" if job.skip else "planned",
+        "status": "skipped" if job.skip else "failed" if job.fault else "planned",
         "format": job.format,
         "seconds": None,
         "megapixels": None,
@@ -98,7 +100,7 @@ def planned_event(job: Job) -> Event:
         "moles_kept": None,
         "reason": job.skip or None,
         "foreign": job.foreign,
-        "error": None,
+        "error": job.fault or None,
         "warnings": list(job.warnings),
     }
 

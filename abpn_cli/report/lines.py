@@ -54,6 +54,8 @@ def plan_line(job: Job) -> str:
     """Tell what would be done with one photo."""
     if job.skip:
         return f"{name(job.source)}  skipped: {job.skip}"
+    if job.fault:
+        return f"{name(job.source)}  FAILS: {one_line(job.fault)}"
     return f"{name(job.source)} -> {name(job.target)}"
 
 

@@ -52,6 +52,7 @@ from abpn_cli.metadata import (
     png_carrier,
     png_words,
     tiff_carrier,
+    tiff_extent,
     upright,
     with_one_packet,
     xmp,
@@ -110,6 +111,7 @@ def run_png(data: bytes) -> None:
 
 
 def run_tiff(data: bytes) -> None:
+    tiff_extent.behind_the_end(data)
     through(tiff_carrier.read(data, read_layout(data).first)[0])
 
 

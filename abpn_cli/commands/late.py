@@ -1,0 +1,50 @@
+"""What is made only when a photo needs it: networks and decoders, which take seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Lock
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
+
+if TYPE_CHECKING:
+    from ..batch.pipeline import Stages
+    from ..photo import Job
+
+Product = TypeVar("Product")
+Thing = TypeVar("Thing")
+
+
+class Workshop(NamedTuple, Generic[Product]):
+    """All that photos are done with; device: where the network runs."""
+
+    stages: Stages[Product]
+    device: str
+
+
+class Late(Generic[Thing]):
+    """Something that is made when it is first wanted, from any thread."""
+
+    def __init__(self, make: Callable[[], Thing]) -> None:
+        self._make = make
+        self._made: list[Thing] = []
+        self._lock = Lock()
+
+    def get(self) -> Thing:
+        """Return it; what stops it from being made is raised."""
+        with self._lock:
+            if not self._made:
+                self._made.append(self._make())
+            return self._made[0]
+
+
+def put_off(workshop: Late[Workshop[Product]], settle: Callable[[Job], Job]) -> Stages[Product]:
+    """Return stages that are made for the first photo that needs doing: there may be none."""
+    from ..batch.pipeline import Stages
+
+    return Stages(
+        cost=lambda job: workshop.get().stages.cost(job),
+        decode=lambda job: workshop.get().stages.decode(job),
+        retouch=lambda job, photo: workshop.get().stages.retouch(job, photo),
+        encode=lambda job, product: workshop.get().stages.encode(job, product),
+        settle=settle,
+    )

@@ -1,0 +1,157 @@
+"""Exactness is not for sale: whatever the size, mask, strength and tiles, fast is what slow is."""
+
+from __future__ import annotations
+
+import math
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from networks import photo_of, save, untrained
+from test_engine import to_tensor, untiled
+
+from abpn_cli.engine import Retoucher
+from abpn_cli.engine.finish import first_layer, retouched_tile
+from abpn_cli.engine.network import PRECISIONS
+from abpn_cli.engine.painting import Painter
+from abpn_cli.engine.pyramid import tiles
+from abpn_cli.engine.refining import Refiner, in_blocks
+from abpn_cli.nets.bpl import RefiningModule
+
+CPU = torch.device("cpu")
+LARGEST, LARGEST_16_BIT, LEAST_PSNR = 1 / 255, 16 / 65535, 70.0  # what every fast path keeps to
+PLENTY = settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+
+
+@pytest.fixture(scope="module")
+def small_steps(tmp_path_factory):
+    """A network whose refining module corrects a little, as those that learnt do, and its file."""
+    net = untrained()
+    with torch.no_grad():
+        net.refine(0).phi2.weight.mul_(0.1)
+    return net, save(net, tmp_path_factory.mktemp("weights") / "small.safetensors")
+
+
+@pytest.fixture(scope="module", params=["float32", "bf16"])
+def both(request, small_steps):
+    net, path = small_steps
+    return net, Retoucher(path, device="cpu", precision=request.param)
+
+
+@st.composite
+def masks(draw, size):
+    """None, or a plane with a soft-edged rectangle."""
+    if draw(st.booleans()):
+        return None
+    mask = np.zeros(size, np.float32)
+    top, left = (draw(st.integers(0, n - 1)) for n in size)
+    mask[top : top + draw(st.integers(1, size[0])), left : left + draw(st.integers(1, size[1]))] = 1
+    return cv2.blur(mask, (5, 5)) if draw(st.booleans()) else mask
+
+
+@st.composite
+def tasks(draw):
+    size = draw(st.integers(16, 330)), draw(st.integers(16, 530))
+    return (
+        photo_of(*size, draw(st.sampled_from([np.uint8, np.uint16]))),
+        draw(st.sampled_from([0.0, 0.3, 1.0, 1.5])),
+        draw(masks(size)),
+        draw(masks(size)),
+        2 * draw(st.integers(20, 300)),
+    )
+
+
+@PLENTY
+@given(task=tasks())
+def test_any_size_mask_strength_and_tile_size_keeps_to_the_bars(both, task):
+    net, retoucher = both
+    photo, strength, only, protect, side = task
+    factor = strength * (1 if only is None else only) * (1 if protect is None else 1 - protect)
+    expected, gate = untiled(net, photo, factor)
+    sketch, _ = retoucher._sketch(photo, strength, only, protect)
+    layer = first_layer(retoucher._network, retoucher._crew, sketch)
+    result = np.empty(photo.pixels.shape, np.float32)
+    for tile in tiles(photo.pixels.shape[:2], side):
+        reach = sketch.reach.at(tile, sketch.reach.gate.at(tile))
+        result[tile.window], _ = retouched_tile(retoucher._network, sketch, layer, reach, tile)
+    apart = np.abs(result - expected)
+    assert apart.max() <= (1e-6 if retoucher.precision == "float32" else LARGEST_16_BIT)
+    done, _ = retoucher.retouch(photo, strength, only, protect)
+    shut = np.broadcast_to(gate * factor == 0, gate.shape)
+    assert np.array_equal(done.pixels[shut], photo.pixels[shut])
+    most = np.iinfo(photo.pixels.dtype).max
+    assert np.abs(done.pixels - expected * most).max() <= 0.5 + apart.max() * most + 0.01
+
+
+@pytest.mark.weights
+@pytest.mark.parametrize("task", ["cloth", "face"])
+def test_bf16_of_the_weights_that_ship_keeps_to_the_bars(task):
+    from abpn_cli import weights
+
+    path = weights.find(task)
+    net = weights.load(path, CPU).net
+    photo = photo_of(517, 1031, np.uint16)
+    half = Retoucher(path, device="cpu", precision="bf16")
+    with torch.inference_mode():
+        expected, _ = untiled(net, photo)
+    apart = np.concatenate(
+        [np.abs(image - expected[tile.window]).ravel() for tile, image in half.unrounded(photo)]
+    )
+    assert apart.max() <= min(LARGEST, LARGEST_16_BIT)
+    mean = float(np.square(apart, dtype=np.float64).mean())
+    assert mean == 0 or -10 * math.log10(mean) >= LEAST_PSNR
+
+
+def test_the_mask_does_not_hang_on_the_precision(small_steps):
+    photo = photo_of(300, 400)
+    gates = [Retoucher(small_steps[1], "cpu", each).gate(photo) for each in ("float32", "bf16")]
+    assert np.array_equal(*gates)
+    assert 0 < (gates[0] > 0).mean() < 1
+
+
+@torch.inference_mode()
+def test_a_convolution_in_blocks_makes_the_same_pixels():
+    torch.manual_seed(1)
+    image, weight = torch.randn(1, 5, 8, 6), torch.randn(3, 5, 3, 3)
+    expected = torch.nn.functional.conv2d(image, weight, padding=1)
+    blocks = torch.nn.functional.conv2d(image, in_blocks(weight), padding=1, stride=2)
+    pixels = blocks.reshape(2, 2, 3, 4, 3).permute(2, 3, 0, 4, 1).reshape(1, 3, 8, 6)
+    assert torch.allclose(pixels, expected, atol=1e-5)
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("size", [(2, 2), (4, 30), (36, 18)])
+def test_the_refiner_is_the_papers_module(size):
+    torch.manual_seed(2)
+    module = RefiningModule()
+    layer, high_freq = np.random.default_rng(0).normal(0, 20, (2, *size, 3)).astype(np.float32)
+    expected = module(to_tensor(layer), to_tensor(high_freq))[0].permute(1, 2, 0).numpy()
+    refined = Refiner(module, CPU, PRECISIONS["float32"]).refine(layer, high_freq)
+    assert np.abs(refined).max() == 10  # the clamp is reached
+    assert np.abs(refined - expected).max() < 1e-5
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize("residual", [False, True])
+@pytest.mark.parametrize("up_mode", ["bilinear", "nearest"])
+def test_the_painter_is_the_papers_layer(residual, up_mode):
+    from abpn_cli.nets.lrl import LocalRetouchingLayer
+
+    torch.manual_seed(3)
+    lrl = LocalRetouchingLayer(1 / 16, up_mode, residual).eval()
+    for module in lrl.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):  # as if it had learnt
+            module.running_mean.normal_(0, 0.1)
+            module.running_var.uniform_(0.5, 2)
+            module.weight.uniform_(0.5, 2)
+            module.bias.normal_(0, 0.1)
+    thumbnail = torch.rand(1, 3, 128, 64)
+    expected, painted = lrl(thumbnail), Painter(lrl, CPU).paint(thumbnail)
+    assert (painted.mask - expected.mask).abs().max() < 1e-5
+    assert (painted.retouched - expected.retouched).abs().max() < 1e-5
+    assert expected.mask.std() > 1e-4 and expected.retouched.std() > 1e-4
