@@ -1,9 +1,19 @@
 """The whole network: parameter counts, shapes, sizes, identity, gradients."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
-from abpn_cli.nets.abpn import Abpn, AbpnConfig, choose_levels, gate_grid, smoothstep
+from abpn_cli.nets.abpn import (
+    LUMA,
+    Abpn,
+    AbpnConfig,
+    choose_levels,
+    gate_grid,
+    in_light,
+    smoothstep,
+)
 from abpn_cli.nets.bpl import blend, unblend
 from abpn_cli.nets.lrl import LocalRetouchingLayer, resize_mask
 
@@ -181,3 +191,30 @@ def test_a_patch_of_the_gate_opens_only_where_the_mask_is_sure_somewhere_in_it()
     assert not asked[..., :, :9].any()
     assert torch.equal(asked[..., 12:18], plain[..., 12:18])
     assert torch.allclose(asked[..., 22:28], plain[..., 22:28] / 2, atol=1e-6)
+
+
+def test_an_edit_in_light_alone_keeps_the_hue_of_every_pixel():
+    torch.manual_seed(0)
+    thumbnail = torch.rand(2, 3, 64, 64) * 0.8 + 0.1
+    wanted = thumbnail * (1 + 0.2 * torch.randn(2, 1, 64, 64).clamp(-1, 1))
+    coloured = wanted + 0.05 * torch.randn(2, 3, 1, 1)
+    luma = torch.tensor(LUMA)[:, None, None]
+    kept = in_light(thumbnail, coloured)
+    ratio = kept / thumbnail
+    assert torch.allclose(ratio, ratio[:, :1].expand_as(ratio), atol=1e-5)
+    target, got = ((image * luma).sum(1) for image in (coloured, kept))
+    assert (target - got).abs().max() < 0.02
+    assert torch.equal(in_light(thumbnail, thumbnail), thumbnail)
+
+
+def test_a_network_of_light_only_retouches_no_hue():
+    config = AbpnConfig(width=0.05, refine_shared=True, init="published", refine_zero=True)
+    torch.manual_seed(1)
+    free = Abpn(config).eval()
+    bound = Abpn(replace(config, light_only=True)).eval()
+    bound.load_state_dict(free.state_dict())
+    thumbnail = torch.rand(1, 3, 64, 64) * 0.8 + 0.1
+    one, other = free.retouch_thumbnail(thumbnail), bound.retouch_thumbnail(thumbnail)
+    assert torch.equal(one.mask, other.mask)
+    assert torch.equal(other.retouched, in_light(thumbnail, one.retouched))
+    assert not torch.allclose(one.retouched, other.retouched, atol=1e-2)

@@ -131,6 +131,14 @@ def train(
             "[default: that of --from, else 0; at least 0.95 with --pairs]"
         ),
     ] = None,
+    light_only: Annotated[
+        bool | None,
+        typer.Option(
+            "--light-only/--any-colour",
+            help="Edits change light, never hue. [default: light with --photos for cloth]",
+            show_default=False,
+        ),
+    ] = None,
     boost: Annotated[
         float, typer.Option(help="What the finished weights' edit is multiplied by.")
     ] = 1.0,
@@ -229,7 +237,8 @@ def train(
     if start is not None:
         card["from"] = session.origin_of(start)
     peak = settled(gate_peak, max(manner.peak, session.STYLE_PEAK if pairs else 0.0))
-    run = session.Run(out, settled(gate, manner.gate), boost, peak)
+    light = settled(light_only, pairs is None and config.style == "cloth")
+    run = session.Run(out, settled(gate, manner.gate), boost, peak, light)
     with training_log(settings.steps) as log:
         done = session.train(
             trainer, data, run, card,

@@ -23,6 +23,8 @@ from .lrl import LRL_MULTIPLE, MASK_STRIDE, LocalRetouch, LocalRetouchingLayer, 
 MIN_SIDE = 16  # px: the smallest photo the network takes
 THUMBNAIL_SIDE = 256  # px: the long side of a thumbnail lies in [256, 512) [D16]
 
+LUMA = (0.2126, 0.7152, 0.0722)  # Rec. 709, on display-encoded values
+LEAST_LIGHT = 0.02  # added to light before it is divided by
 PEAK_FALL = 0.1  # of M: below the peak asked for, over which a patch of the gate fades out
 
 # Supplement Table 2: coefficients the authors' networks converged to.
@@ -48,6 +50,8 @@ class AbpnConfig:
                    exact; used by the engine, not by `forward`.
     gate_peak:     a patch of the gate counts only where M rises to this in it; 0 for every patch.
                    Sure of nothing in a patch is sure of nothing to do.
+    light_only:    an edit changes light and keeps hue (`in_light`), as creases do; used where
+                   photos are retouched, not in training.
     """
 
     width: float = 1.0
@@ -62,6 +66,7 @@ class AbpnConfig:
     gate_low: float = 0.1
     gate_high: float = 0.3
     gate_peak: float = 0.0
+    light_only: bool = False
 
     def __post_init__(self) -> None:
         """Refuse what no network can be made of.
@@ -120,6 +125,16 @@ def gate_grid(mask: Tensor, config: AbpnConfig) -> Tensor:
     return gate * smoothstep(config.gate_peak - PEAK_FALL, config.gate_peak, peak)
 
 
+def in_light(thumbnail: Tensor, retouched: Tensor) -> Tensor:
+    """What of an edit changes light: all channels by the ratio of R_l's luma to I_l's.
+
+    thumbnail, retouched: I_l and R_l, (N, 3, h, w). Returns R_l of the same hue as I_l, unclamped.
+    """
+    weights = torch.tensor(LUMA, dtype=thumbnail.dtype, device=thumbnail.device)[:, None, None]
+    before, after = ((image * weights).sum(1, keepdim=True) for image in (thumbnail, retouched))
+    return thumbnail * ((after + LEAST_LIGHT) / (before + LEAST_LIGHT).clamp(min=LEAST_LIGHT))
+
+
 class Abpn(nn.Module):
     """Adaptive Blend Pyramid Network: 41,477,919 + 1,315·l + 6 parameters at width 1."""
 
@@ -167,11 +182,17 @@ class Abpn(nn.Module):
         return module
 
     def retouch_thumbnail(self, thumbnail: Tensor) -> LocalRetouch:
-        """LRL with padding [D15]: any (N, 3, h, w) to R_l of that size and M of ceil(h/4)."""
+        """LRL with padding [D15]: any (N, 3, h, w) to R_l of that size and M of ceil(h/4).
+
+        With `light_only`, R_l is what of it changes light.
+        """
         height, width = thumbnail.shape[-2:]
         retouched, mask = self.lrl(pad_to_multiple(thumbnail, LRL_MULTIPLE))
         rows, columns = -(-height // MASK_STRIDE), -(-width // MASK_STRIDE)
-        return LocalRetouch(retouched[..., :height, :width], mask[..., :rows, :columns])
+        retouched = retouched[..., :height, :width]
+        if self.config.light_only:
+            retouched = in_light(thumbnail, retouched)
+        return LocalRetouch(retouched, mask[..., :rows, :columns])
 
     def refine_layers(self, layer: Tensor, high_freqs: list[Tensor]) -> list[Tensor]:
         """B_l and H_0..H_{l-1} to B_0..B_l: enlarge and refine level by level, paper 4.3."""

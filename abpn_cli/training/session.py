@@ -55,6 +55,7 @@ MANNERS: Mapping[str, Manner] = {
 WIDTH = 0.5  # of a network that starts from nothing
 STYLE_PEAK = 0.95  # least gate peak of a studio's style: restraint for little gain lost
 RATE_FROM = 2e-4  # of weights that know something already
+LATE = ("gate_", "light_only")  # of a network's make: has no part in training, is set at its end
 SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
 CHECKPOINT = "checkpoint.safetensors"
 
@@ -102,8 +103,8 @@ def make_of(start: Path | None, preset: str | None, width: float | None, task: s
     gate = (config.gate_low, config.gate_high)
     manner = MANNERS[own]._replace(rate=RATE_FROM, gate=gate, peak=config.gate_peak)
     bare = AbpnConfig()
-    gates = {name: getattr(bare, name) for name in asdict(bare) if name.startswith("gate_")}
-    return Make(replace(config, **gates), manner, base)
+    late = {name: getattr(bare, name) for name in asdict(bare) if name.startswith(LATE)}
+    return Make(replace(config, **late), manner, base)
 
 
 def levels_of(config: AbpnConfig) -> tuple[int, ...]:
@@ -130,15 +131,16 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
 class Run(NamedTuple):
     """Where a run's files lie, and what its weights get at the end.
 
-    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by; peak: as
-    `AbpnConfig.gate_peak`. None has a part in training: a finished run is given others by the
-    same command.
+    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by; peak,
+    light_only: as `AbpnConfig.gate_peak` and `light_only`. None has a part in training: a finished
+    run is given others by the same command.
     """
 
     folder: Path
     gate: tuple[float, float] = (AbpnConfig.gate_low, AbpnConfig.gate_high)
     boost: float = 1.0
     peak: float = AbpnConfig.gate_peak
+    light_only: bool = False
 
     @property
     def checkpoint(self) -> Path:
@@ -192,7 +194,9 @@ def train(
         before = score(base.to(trainer.device), batches)
         judged(0, before)
     low, high = run.gate
-    trainer.best.config = replace(trainer.config, gate_low=low, gate_high=high, gate_peak=run.peak)
+    trainer.best.config = replace(
+        trainer.config, gate_low=low, gate_high=high, gate_peak=run.peak, light_only=run.light_only
+    )
     trainer.run(report, validate, run.checkpoint)
     weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
