@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import evaluate, info, mask, retouch, train, verify, weights
+from .commands import bench, evaluate, info, mask, retouch, train, verify, weights
 from .commands.output import tell_error, write_stdout
 from .errors import AbpnError
 
@@ -27,6 +27,7 @@ app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(info.info)
 app.command()(weights.weights)
+app.command()(bench.bench)
 
 
 def _tell_version(wanted: bool) -> None:

@@ -133,6 +133,8 @@ class Edit:
                       leave ghosts of them.
     faces:            how many were found; None where nobody looked.
     moles_kept:       how many moles were kept from the network; None where nobody looked.
+    precision:        in what the refining convolutions computed ("float32", "bf16", "fp16"); ""
+                      where none ran.
     """
 
     mask_fraction: float
@@ -143,6 +145,7 @@ class Edit:
     damped_fraction: float = 0.0
     faces: int | None = None
     moles_kept: int | None = None
+    precision: str = ""
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from copy import copy
 from dataclasses import replace
 from pathlib import Path
@@ -12,21 +13,28 @@ import torch
 from ..errors import PhotoError
 from ..nets.abpn import MIN_SIDE
 from ..nets.lrl import LRL_MULTIPLE, MASK_STRIDE
-from ..photo import Edit, Notice, Photo, turn_back, turn_upright, with_warnings
+from ..photo import (
+    DRAW_ANEW,
+    Edit,
+    Notice,
+    Photo,
+    mask_fit,
+    turn_back,
+    turn_upright,
+    with_warnings,
+)
 from .base import Engine, Worked
 from .colour import Image, colour_space
 from .contours import damp_ghosts
 from .crew import Crew
-from .finish import Sketch, finish, no_numbers
+from .finish import Sketch, finish, no_numbers, unrounded
 from .gate import Gate, Plane, Reach, fit_mask
 from .memory import PROGRAM_BYTES, check_fits, peak_bytes
 from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
-from .pyramid import Canvas, coarse_levels, first_level, pad, padded_length
+from .pyramid import Canvas, Tile, coarse_levels, first_level, pad, padded_length
 
 __all__ = ["Engine", "Retoucher", "Worked", "choose_device"]
-
-SHAPE_TOLERANCE = 0.01  # of a mask's width by its height against the photo's: sizes are rounded
 
 
 class Retoucher(Engine):
@@ -43,7 +51,7 @@ class Retoucher(Engine):
         """Load the weights.
 
         device:    "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
-        precision: "auto" (float32), "float32", "bf16" or "fp16", of the convolutions alone.
+        precision: "auto" (float32), "float32", "bf16" or "fp16", of the refining convolutions.
         max_bytes: what one photo may take, program and network included.
         detail:    one pyramid level less: a thumbnail of twice the side.
 
@@ -75,10 +83,27 @@ class Retoucher(Engine):
             sketch, warnings = self._sketch(photo, strength, only, protect)
             done = finish(self._network, self._crew, sketch)
         edit = Edit(
-            done.gated, done.changed, sketch.levels, str(self.device), done.largest, sketch.ghosts
-        )
+            done.gated, done.changed, sketch.levels, str(self.device), done.largest, sketch.ghosts,
+            precision=self.precision,
+        )  # fmt: skip
         retouched = with_warnings(replace(photo, pixels=done.pixels), *warnings)
         return Worked(retouched, edit, sketch.reach.gate.opened)
+
+    def unrounded(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+    ) -> Iterator[tuple[Tile, Image]]:
+        """Do what `retouch` does, and yield tile by tile what it rounds to integers.
+
+        Raises:
+            PhotoError, DeviceError: as `retouch`.
+        """
+        with self._network.at_work():
+            sketch, _ = self._sketch(photo, strength, only, protect)
+            yield from unrounded(self._network, self._crew, sketch)
 
     @property
     def device(self) -> torch.device:
@@ -223,28 +248,15 @@ def fitted(mask: Plane | None, photo: Photo, option: str) -> tuple[Plane | None,
     Raises:
         PhotoError: the mask has another shape, so that nobody can tell what it marks.
     """
-    height, width = size = photo.pixels.shape[:2]
+    size = (photo.pixels.shape[0], photo.pixels.shape[1])
     if mask is None or mask.shape == size:
         return mask, ""
-    had = mask.shape
-    turned = photo.metadata.orientation in (5, 6, 7, 8)
-    if turned and (had == (width, height) or not _alike(had, size)):
+    had = (mask.shape[0], mask.shape[1])
+    fit = mask_fit(had, size, photo.metadata.orientation, option)
+    if fit.fault:
+        raise PhotoError(photo.source, fit.fault, DRAW_ANEW)
+    if fit.turned:
         mask = np.ascontiguousarray(turn_back(mask, photo.metadata.orientation))
     if mask.shape == size:
         return mask, ""
-    if not _alike(mask.shape, size):
-        shown = (width, height)[:: -1 if turned else 1]
-        raise PhotoError(
-            photo.source,
-            f"its {option} mask is {had[1]} x {had[0]}, which is not the shape of the photo, "
-            f"{shown[0]} x {shown[1]}",
-            "Draw the mask on this photo, or on a smaller copy of the whole.",
-        )
-    told = f"Its {option} mask is {had[1]} x {had[0]}, the photo {width} x {height}: resized."
-    return fit_mask(mask, size), Notice(told)
-
-
-def _alike(size: tuple[int, ...], other: tuple[int, ...]) -> bool:
-    """Whether two (height, width) have the same shape, but for what rounding does to it."""
-    ratio = size[0] * other[1] / (size[1] * other[0])
-    return abs(ratio - 1) <= SHAPE_TOLERANCE
+    return fit_mask(mask, size), Notice(fit.notice)

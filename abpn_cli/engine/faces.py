@@ -120,6 +120,7 @@ class FaceRetoucher(Engine):
             grown_together(photo.pixels, pixels, group, done)
         edit = replace(
             _summed(edits, str(self.device)),
+            precision=self.precision if edits else "",
             mask_fraction=float(opened.mean()),
             changed_fraction=changed_fraction(photo, pixels),
             moles_kept=len(_apart(kept)),

@@ -8,6 +8,7 @@ padding falls where it would fall on the whole: the outcome is that of the whole
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,6 +18,7 @@ from numpy.typing import NDArray
 
 from ..errors import PhotoError
 from ..photo import Pixels
+from .clock import stage
 from .colour import Image
 from .crew import Crew
 from .gate import Plane, Reach, touches
@@ -24,6 +26,7 @@ from .network import Network
 from .pyramid import Canvas, Tile, doubled, padded_length, tiles, up, upsample
 
 HALO = 2  # px: two 3x3 convolutions of the refining module reach so far
+NO_CHANGE = (0, 0, 0)
 CONE_CELLS = 1  # what a full-size pixel needs of a coarse level lies within 4 px there: one cell
 
 
@@ -133,14 +136,33 @@ def retouched_tile(
     bottom, right = padded_length(tile.bottom, 2), padded_length(tile.right, 2)
     outer = Tile(tile.top, bottom, tile.left, right).grown(HALO, canvas.size)
     inner = tile.within(outer)
-    base = canvas.image(outer)
-    refined = _refine(network, 0, base, sketch, layer, outer)[inner] * factor[..., None]
-    largest = float(np.abs(refined).max())
-    if not np.isfinite(largest):
-        raise no_numbers(sketch.source)
-    seen = base[inner]
-    retouched = network.blend(seen, refined)
-    return canvas.space.land(canvas.pixels[tile.window], seen, retouched), largest
+    with stage("pyramid"):
+        base = canvas.image(outer)
+    refined = _refine(network, 0, base, sketch, layer, outer)[inner]
+    with stage("blend"):
+        # What is 1 everywhere, as inside the mask, need not be multiplied by.
+        refined = refined if factor.min() == 1 == factor.max() else _times(refined, factor)
+        least, most = cv2.minMaxLoc(refined.reshape(len(refined), -1))[:2]
+        largest = max(-least, most)
+        if not np.isfinite(largest):
+            raise no_numbers(sketch.source)
+        seen = base[inner]
+        retouched = network.blend(seen, refined)
+        return canvas.space.land(canvas.pixels[tile.window], seen, retouched), largest
+
+
+def _times(image: Image, plane: Plane) -> Image:
+    """Multiply (h, w, 3) by (h, w)."""
+    return np.asarray(cv2.multiply(image, cv2.merge([plane, plane, plane])), np.float32)
+
+
+def unrounded(network: Network, crew: Crew, sketch: Sketch) -> Iterator[tuple[Tile, Image]]:
+    """Yield what `finish` would round: the tiles of the photo, as float32 in its own values."""
+    layer = first_layer(network, crew, sketch)
+    reach = sketch.reach
+    for tile in tiles(reach.gate.size):
+        factor = reach.at(tile, reach.gate.at(tile))
+        yield tile, retouched_tile(network, sketch, layer, factor, tile)[0]
 
 
 def no_numbers(source: Path) -> PhotoError:
@@ -156,37 +178,44 @@ def _refine(
     network: Network, level: int, base: Image, sketch: Sketch, layer: Image, outer: Tile
 ) -> Image:
     """B_i of a tile with its halo; `base` is its I_i, `layer` the whole B_{i+1}."""
-    high_freq = base - doubled(sketch.images[level], outer, up)
-    return network.refine(level, doubled(layer, outer, upsample), high_freq)
+    with stage("pyramid"):
+        high_freq = base - doubled(sketch.images[level], outer, up)
+        enlarged = doubled(layer, outer, upsample)
+    return network.refine(level, enlarged, high_freq)
 
 
 def _finish_tile(
     network: Network, sketch: Sketch, layer: Image, tile: Tile, pixels: Pixels
 ) -> _Tally:
     """Write one tile into `pixels`, only where its factor is above 0."""
-    gate = sketch.reach.gate.at(tile)
-    gated = cv2.countNonZero(gate)
-    factor = sketch.reach.at(tile, gate)
-    touched = factor > 0
-    if not touched.any():
-        return _Tally(gated, 0, 0.0)
+    with stage("blend"):
+        gate = sketch.reach.gate.at(tile)
+        gated = cv2.countNonZero(gate)
+        factor = sketch.reach.at(tile, gate)
+        touched = factor > 0
+        if not touched.any():
+            return _Tally(gated, 0, 0.0)
     retouched, largest = retouched_tile(network, sketch, layer, factor, tile)
-    after = pixels[tile.window]  # a view: still what it was before
-    differs = _overwrite(after, to_integers(retouched, pixels.dtype), touched)
+    with stage("blend"):
+        after = pixels[tile.window]  # a view: still what it was before
+        differs = _overwrite(after, to_integers(retouched, pixels.dtype), touched)
     return _Tally(gated, differs, largest)
 
 
 def _overwrite(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> int:
     """Put `others` into `pixels` (both (h, w, 3)) where (h, w) is True; count those that differ."""
-    # Masked copies by np.copyto take a hundred times as long.
-    new = pixels.copy()
-    cv2.copyTo(others, where.view(np.uint8), new)
-    differs = new ^ pixels
-    pixels[...] = new
-    return cv2.countNonZero(differs[..., 0] | differs[..., 1] | differs[..., 2])
+    if not where.all():
+        # Masked copies by np.copyto take a hundred times as long.
+        new = pixels.copy()
+        cv2.copyTo(others, where.view(np.uint8), new)
+        others = new
+    same = cv2.inRange(others ^ pixels, NO_CHANGE, NO_CHANGE)
+    pixels[...] = others
+    return same.size - cv2.countNonZero(same)
 
 
 def to_integers(image: Image, dtype: np.dtype[np.uint8] | np.dtype[np.uint16]) -> Pixels:
     """Turn [0, 1] into the integers of a type, to the nearest."""
-    integers: Pixels = np.rint(image * np.float32(np.iinfo(dtype).max)).astype(dtype)
+    scaled = image * np.float32(np.iinfo(dtype).max)
+    integers: Pixels = np.rint(scaled, out=scaled).astype(dtype)
     return integers

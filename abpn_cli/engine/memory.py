@@ -11,7 +11,7 @@ from ..photo import Photo
 MIB = 2**20
 # Python, torch and OpenCV, resident: measured 272 MiB, and spare for other builds of them.
 PROGRAM_BYTES = 448 * MIB
-# One tile of 516 x 516 px: two maps of 16 channels, one of 6 and a dozen of 3, all float32.
+# One tile: maps of 16, 6 and 3 channels, all float32, and what the allocator keeps of them.
 TILE_BYTES = 80 * MIB
 # The LRL's feature maps and their convolutions' workspace per pixel of the thumbnail, at width 1.
 PAINTING_BYTES_PER_PIXEL = 1536

@@ -1,26 +1,31 @@
 """The network on its device: arrays in, arrays out, so that nothing else here handles tensors.
 
-Only the convolutions run on the device and in the precision chosen; blend and unblend are float32
-on the CPU whatever the choice, for sixteen-bit photos need more digits than half floats have.
+Only the refining convolutions run in the precision chosen; the LRL runs in float32 on the device,
+blend and unblend in float32 on the CPU whatever the choice, for sixteen-bit photos need more digits
+than half floats have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import weights
 from ..errors import DeviceError, UsageError, WeightsError
-from ..nets.abpn import Abpn, AbpnConfig, gate_grid
-from ..nets.bpl import blend, unblend
+from ..nets.abpn import Abpn, AbpnConfig, gate_grid, in_light
+from ..nets.bpl import unblend
+from .clock import stage
 from .colour import Image
 from .gate import Plane
+from .painting import Painter
+from .refining import Refiner
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -88,26 +93,26 @@ class Network:
             raise WeightsError(
                 path, f"holds a '{loaded.header.net}' network", "Choose weights of an ABPN."
             )
-        self._net = loaded.net
-        for parameter in self._net.parameters():  # what `to(memory_format=...)` does, but typed
-            if parameter.dim() == 4:
-                parameter.data = parameter.data.contiguous(memory_format=torch.channels_last)
-        self._j = self._net.j.detach().float().cpu()
-        self._k = self._net.k.detach().float().cpu()
+        net = loaded.net
+        self.config: AbpnConfig = net.config
+        # In float32 always: half floats here move the mask and the edit by more than a 16-bit step.
+        self._painter = Painter(net.lrl, device)
+        self._held = sum(p.numel() * p.element_size() for p in net.parameters())
+        self._refiners = [
+            Refiner(net.refine(level), device, PRECISIONS[precision])
+            for level in range(len(net.refining))
+        ]
+        self._j = net.j.detach().float().cpu()
+        self._k = net.k.detach().float().cpu()
+        self._keeps_base = self._k.tolist() == [0.0, 1.0, 0.0]  # then Σ k_i·x^i is x to the bit
         self.device = device
         self.precision = precision
         self.task = loaded.header.task
 
     @property
-    def config(self) -> AbpnConfig:
-        """What the network is made of."""
-        config: AbpnConfig = self._net.config
-        return config
-
-    @property
     def weight_bytes(self) -> int:
         """Memory its parameters take."""
-        return sum(p.numel() * p.element_size() for p in self._net.parameters())
+        return self._held
 
     @contextmanager
     def at_work(self) -> Iterator[None]:
@@ -128,9 +133,12 @@ class Network:
     @torch.inference_mode()
     def paint(self, thumbnail: Image) -> Painted:
         """Run the LRL on a whole upright thumbnail, (h, w, 3), sides multiples of LRL_MULTIPLE."""
-        with self._precision():
-            retouched, mask = self._net.lrl(self._tensor(thumbnail))
-        return Painted(_array(retouched), _array(mask)[..., 0])
+        with stage("lrl"):
+            seen = self._tensor(thumbnail)
+            retouched, mask = self._painter.paint(seen)
+            if self.config.light_only:
+                retouched = in_light(seen, retouched)
+            return Painted(_array(retouched), _array(mask)[..., 0])
 
     @torch.inference_mode()
     def gate(self, mask: Plane) -> Plane:
@@ -138,33 +146,36 @@ class Network:
         grid = gate_grid(torch.from_numpy(np.ascontiguousarray(mask))[None, None], self.config)
         return _array(grid)[..., 0]
 
-    @torch.inference_mode()
     def refine(self, level: int, layer: Image, high_freq: Image) -> Image:
-        """Make B_i, (h, w, 3), of the enlarged layer u and H_i; `level` is i."""
-        module = self._net.refine(level)
-        with self._precision():
-            return _array(module(self._tensor(layer), self._tensor(high_freq)))
+        """Make B_i, (h, w, 3), of the enlarged layer u and H_i; `level` is i, h and w are even."""
+        refiner = self._refiners[0 if self.config.refine_shared else level]
+        return refiner.refine(layer, high_freq)
 
     @torch.inference_mode()
     def unblend(self, base: Image, result: Image) -> Image:
         """Find the blend layer that turns base into result, float32, eq. (4)."""
         return unblend(torch.from_numpy(base), torch.from_numpy(result), self._j, self._k).numpy()
 
-    @torch.inference_mode()
     def blend(self, base: Image, layer: Image) -> Image:
         """Apply a blend layer, float32, not clamped, eq. (3)."""
-        return blend(torch.from_numpy(base), torch.from_numpy(layer), self._j, self._k).numpy()
+        j, k = self._j.numpy(), self._k.numpy()
+        blended = layer * _polynomial(base, j)
+        blended += base if self._keeps_base else _polynomial(base, k)
+        return blended
 
     def _tensor(self, image: Image) -> Tensor:
         """(h, w, 3) to (1, 3, h, w) in channels_last order, twice as fast to convolve on a CPU."""
         array = np.ascontiguousarray(image)
         return torch.from_numpy(array).permute(2, 0, 1)[None].to(self.device)
 
-    def _precision(self) -> AbstractContextManager[object]:
-        dtype = PRECISIONS[self.precision]
-        if dtype is torch.float32:
-            return nullcontext()
-        return torch.autocast(self.device.type, dtype)
+
+def _polynomial(base: Image, terms: NDArray[np.float32]) -> Image:
+    """Σ terms_i·x^i, i = 0..2, as `nets.bpl` does it."""
+    value: Image = base * terms[2]
+    value += terms[1]
+    value *= base
+    value += terms[0]
+    return value
 
 
 def _array(tensor: Tensor) -> Image:

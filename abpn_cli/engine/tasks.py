@@ -165,6 +165,7 @@ def _joined(edits: Sequence[Edit]) -> Edit:
         levels=max(edit.levels for edit in edits),
         largest_layer=max(edit.largest_layer for edit in edits),
         damped_fraction=min(1.0, sum(edit.damped_fraction for edit in edits)),
+        precision=max(edit.precision for edit in edits),  # the same, or "" where nothing ran
         faces=counted[0].faces if counted else None,
         moles_kept=counted[0].moles_kept if counted else None,
     )

@@ -13,7 +13,8 @@ Schema 1. Every event has `schema` and `event`:
   before it had told of it; in a dry run planned, or failed where its mask cannot fit),
   ``format``, ``seconds`` (decode, retouch, encode), ``megapixels``, ``mask_fraction``,
   ``changed_fraction``, ``damped_fraction`` (of the photo, where the edit was taken back lest it
-  leave a ghost along an outline), ``levels``, ``device``, ``faces`` (how many were found, 0
+  leave a ghost along an outline), ``levels``, ``device``,
+  ``precision`` (of the refining convolutions), ``faces`` (how many were found, 0
   included; null where no task looks for them), ``moles_kept``, ``reason`` (of a skip), ``foreign``
   (skipped because the output is somebody's work), ``error``, ``warnings``. What is not known is
   null.
@@ -73,6 +74,7 @@ def photo_event(outcome: Outcome) -> Event:
         "damped_fraction": edit.damped_fraction if edit else None,
         "levels": edit.levels if edit else None,
         "device": edit.device if edit else None,
+        "precision": edit.precision or None if edit else None,
         "faces": edit.faces if edit else None,
         "moles_kept": edit.moles_kept if edit else None,
         "error": outcome.error or None,
@@ -96,6 +98,7 @@ def planned_event(job: Job) -> Event:
         "damped_fraction": None,
         "levels": None,
         "device": None,
+        "precision": None,
         "faces": None,
         "moles_kept": None,
         "reason": job.skip or None,
