@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from .shoot import Settings
 
 DEVICES = ("cpu", "cuda")  # any of which `--device auto` may mean
-PRECISION = "float32"  # what `--precision auto` means on each of them
+PRECISIONS = ("float32", "bf16")  # any of which `--precision auto` may mean
 
 
 class Means(NamedTuple):
@@ -26,13 +26,14 @@ class Means(NamedTuple):
 def possible_means(settings: Settings) -> list[Means]:
     """Say with what an output may have been made to be up to date, without asking for a device.
 
-    With `--device auto` the outputs of every device are: a shoot need not be done again where its
-    graphics card is not there today.
+    With `--device auto` the outputs of every device are, with `--precision auto` those of every
+    precision: a shoot need not be done again where its graphics card is not there today, or on
+    another processor.
     """
     kinds = DEVICES if settings.device == "auto" else (settings.device.partition(":")[0],)
     auto = settings.precision is Precision.AUTO
-    precision = PRECISION if auto else settings.precision.value
-    return [Means(kind, precision) for kind in kinds]
+    precisions = PRECISIONS if auto else (settings.precision.value,)
+    return [Means(kind, precision) for kind in kinds for precision in precisions]
 
 
 def hash_of_weights(files: Mapping[str, Path]) -> str:

@@ -44,14 +44,15 @@ class Retoucher(Engine):
         self,
         weights: Path,
         device: str = "auto",
-        precision: str = "auto",
+        precision: str = "float32",
         max_bytes: int = 4 * 2**30,
         detail: bool = False,
     ) -> None:
         """Load the weights.
 
         device:    "auto" (CUDA where there is one), "cpu", "cuda" or "cuda:N".
-        precision: "auto" (float32), "float32", "bf16" or "fp16", of the refining convolutions.
+        precision: "float32", "bf16", "fp16", or "auto" (see `choose_precision`), of the refining
+                   convolutions.
         max_bytes: what one photo may take, program and network included.
         detail:    one pyramid level less: a thumbnail of twice the side.
 
