@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+from datetime import UTC, date, datetime
 
 import pytest
 import torch
@@ -25,6 +26,7 @@ def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_p
         "train", "--photos", photos, "--masks", photos / "masks.npz", "--out", tmp_path / "run",
         "--width", 0.03125, "--steps", 2, "--batch", 2, "--every", 1, "--workers", 0,
         "--adversarial-weight", 0, "--task", "mystyle", "--licence", "ours", "--device", "cpu",
+        "--known-failure", "soft prints", "--known-failure", "white gaps",
     )  # fmt: skip
     done = abpn(*words, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
@@ -33,6 +35,9 @@ def test_the_command_trains_resumes_and_writes_weights_with_a_card(photos, tmp_p
     file = tmp_path / "run" / "mystyle.safetensors"
     card = json.loads(file.with_suffix(".json").read_text())
     assert card["licence"] == "ours"
+    assert card["known failures"] == ["soft prints", "white gaps"]
+    assert date.fromisoformat(card["date"]) <= datetime.now(UTC).date()
+    assert card["config"]["light_only"]
     assert card["command"].startswith("abpn train --photos")
     assert card["steps"] == 2
     assert "in_gain" in card["metrics"]

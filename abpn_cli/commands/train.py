@@ -171,6 +171,10 @@ def train(
         int, typer.Option(help="Times each pair is used, in other light; 1 to 7.")
     ] = 1,
     licence: Annotated[str, typer.Option(help="Licence and data note for the card.")] = "",
+    known_failure: Annotated[
+        list[str] | None,
+        typer.Option(help="What the weights are known to do wrong, for the card; more than once."),
+    ] = None,
     install: Annotated[
         bool,
         typer.Option(
@@ -233,7 +237,10 @@ def train(
     )  # fmt: skip
     first = base.state_dict() if base else None
     trainer = Trainer(config, settings, Reused(data.source, reuse), where, backbone, first)
-    card: dict[str, object] = {"command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence}
+    card: dict[str, object] = {
+        "command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence,
+        "known failures": known_failure or [],
+    }  # fmt: skip
     if start is not None:
         card["from"] = session.origin_of(start)
     peak = settled(gate_peak, max(manner.peak, session.STYLE_PEAK if pairs else 0.0))

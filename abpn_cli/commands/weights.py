@@ -60,4 +60,6 @@ def _lines(row: Listed) -> list[str]:
     for key, value in row.card.items():
         if isinstance(value, str | int | float):
             lines.append(f"  {one_line(str(key)):<12} {one_line(str(value))}")
+        elif isinstance(value, list):
+            lines += [f"  {one_line(str(key)):<12} {one_line(str(each))}" for each in value]
     return lines

@@ -7,7 +7,7 @@ than half floats have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import NamedTuple
@@ -77,7 +77,8 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 def has_bf16() -> bool:
     """Whether this CPU multiplies bf16 itself; one that does not takes longer in it."""
-    told = getattr(torch.cpu, "get_capabilities", dict)()  # torch 2.6 has no such question yet
+    ask: Callable[[], Mapping[str, object]] = getattr(torch.cpu, "get_capabilities", dict)
+    told = ask()  # torch 2.6 cannot answer yet
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
 
 

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -300,6 +301,7 @@ def export(trainer: Trainer, net: Abpn, run: Run, card: Mapping[str, Any]) -> Pa
             "steps": training["step"],
             "settings": training["settings"],
             "commit": commit(),
+            "date": datetime.now(UTC).date().isoformat(),
         },
     )
     return path
