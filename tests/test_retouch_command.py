@@ -253,3 +253,15 @@ def test_a_photo_that_may_not_be_read_costs_itself_alone(shoot, checkpoint):
     )
     assert code == 3 and "in/secret.jpg: no permission to read" in err
     assert files(shoot / "done") == ["a.jpg"]
+
+
+@pytest.mark.parametrize("precision", ["float32", "bf16"])
+def test_each_event_tells_the_precision_that_was_used(shoot, checkpoint, precision):
+    words = ("--weights", checkpoint, "--precision", precision, "--ndjson")
+    code, out, _ = abpn("retouch", "in", "-o", "done", *words, cwd=shoot)
+    photos = [json.loads(line) for line in out.splitlines()][1:-1]
+    assert code == 0 and {photo["status"] for photo in photos} == {"done"}
+    assert {photo["precision"] for photo in photos} == {precision}
+    again = abpn("retouch", "in", "-o", "done", *words, cwd=shoot)[1]
+    skipped = [json.loads(line) for line in again.splitlines()][1:-1]
+    assert {photo["precision"] for photo in skipped} == {None}
