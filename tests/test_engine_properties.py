@@ -11,13 +11,11 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import photo_of, save, untrained
-from test_engine import to_tensor, untiled
+from test_engine import tiled, to_tensor, untiled
 
 from abpn_cli.engine import Retoucher
-from abpn_cli.engine.finish import first_layer, retouched_tile
 from abpn_cli.engine.network import PRECISIONS
 from abpn_cli.engine.painting import Painter
-from abpn_cli.engine.pyramid import tiles
 from abpn_cli.engine.refining import Refiner, in_blocks
 from abpn_cli.nets.bpl import RefiningModule
 
@@ -73,12 +71,7 @@ def test_any_size_mask_strength_and_tile_size_keeps_to_the_bars(both, task):
     photo, strength, only, protect, side = task
     factor = strength * (1 if only is None else only) * (1 if protect is None else 1 - protect)
     expected, gate = untiled(net, photo, factor)
-    sketch, _ = retoucher._sketch(photo, strength, only, protect)
-    layer = first_layer(retoucher._network, retoucher._crew, sketch)
-    result = np.empty(photo.pixels.shape, np.float32)
-    for tile in tiles(photo.pixels.shape[:2], side):
-        reach = sketch.reach.at(tile, sketch.reach.gate.at(tile))
-        result[tile.window], _ = retouched_tile(retoucher._network, sketch, layer, reach, tile)
+    result = tiled(retoucher, photo, side, strength, only, protect)
     apart = np.abs(result - expected)
     assert apart.max() <= (1e-6 if retoucher.precision == "float32" else LARGEST_16_BIT)
     done, _ = retoucher.retouch(photo, strength, only, protect)
