@@ -1,4 +1,4 @@
-"""Made-up wood and stone."""
+"""Made-up surfaces: wood, stone, facades, sheets, things."""
 
 import numpy as np
 import pytest
@@ -8,8 +8,17 @@ from abpn_cli.training.cloth_pairs import ClothPairs, Recipe
 from abpn_cli.training.made_pairs import Labels
 from abpn_cli.training.pairs import Shape
 
+MAKERS = [
+    surfaces.wood,
+    surfaces.stone,
+    surfaces.cobbles,
+    surfaces.facade,
+    surfaces.sheet,
+    surfaces.things,
+]
 
-@pytest.mark.parametrize("make", [surfaces.wood, surfaces.stone, surfaces.cobbles])
+
+@pytest.mark.parametrize("make", MAKERS)
 @pytest.mark.parametrize("size", [(96, 160), (161, 97)])
 def test_a_surface_is_a_photo_full_of_lines(make, size):
     image = make(size, np.random.default_rng(3))

@@ -14,7 +14,7 @@ from numpy.random import Generator
 from . import synthesis
 from .creases import Bank
 from .gallery import resize
-from .made_pairs import Edits, Labels, MadePairs, Scene
+from .made_pairs import NUISANCE, Edits, Labels, MadePairs, Scene, letterboxed
 from .pairs import Sample, Shape, digest_of, read
 from .surfaces import surface
 from .synthesis import Floats, as_floats
@@ -30,7 +30,8 @@ Crease = Callable[[tuple[int, int], Generator], Floats]
 class Recipe:
     """Shares of the kinds of pairs; what is left are painted creases.
 
-    nothing: pairs from photos with nothing to do; surfaces: from made-up wood and stone;
+    nothing: pairs from photos with nothing to do, as many from each folder of theirs, for scenes
+    are rarer than portraits; surfaces: from made-up wood, stone, facades and such;
     real: real wrinkles, smoothed target;
     smooth: already smooth cloth, left alone; strength: range of the share of wrinkles removed.
     on_smooth: share of painted creases laid on cloth already smoothed, the rest on it as it is.
@@ -39,17 +40,17 @@ class Recipe:
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
     backgrounds: share of white-studio photos set before another photo; sweeps: share set before a
     blank studio background with soft shadows; floors: share of the other backgrounds that are
-    made-up wood and stone; prints: share of cloth given a print that stays;
+    made-up surfaces; prints: share of cloth given a print that stays;
     bleached: share of white-studio photos whose clothes are made as pale as their background.
     """
 
-    nothing: float = 0.15
-    surfaces: float = 0.05
+    nothing: float = 0.2
+    surfaces: float = 0.07
     real: float = 0.35
     smooth: float = 0.10
     on_smooth: float = 0.5
     strength: tuple[float, float] = (0.9, 1.0)
-    coarse: tuple[float, float] = (13.0, 21.0)
+    coarse: tuple[float, float] = (14.0, 24.0)
     amplitude: tuple[float, float] = (0.012, 0.05)
     backgrounds: float = 0.4
     sweeps: float = 0.3
@@ -86,6 +87,7 @@ class ClothPairs(MadePairs):
         super().__init__(labels, batch_size, seed, levels)
         self.cloth = list(cloth)
         self.nothing = list(nothing)
+        self._idle = by_folder(nothing)
         self.creases = list(creases)
         self.recipe = recipe
 
@@ -94,7 +96,9 @@ class ClothPairs(MadePairs):
         """Digest of the photos, the recipe and how samples are cut."""
         names = [path.name for path in (*self.cloth, *self.nothing)]
         makers = [getattr(crease, "__name__", type(crease).__name__) for crease in self.creases]
-        return digest_of(names, makers, self.recipe, self.levels, self.batch_size, self.seed)
+        return digest_of(
+            NUISANCE, names, makers, self.recipe, self.levels, self.batch_size, self.seed
+        )
 
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a photo and make one pair of it."""
@@ -103,15 +107,20 @@ class ClothPairs(MadePairs):
             sides = (2 * shape.thumbnail[0], 2 * shape.thumbnail[1])
             return self.cut(Scene(surface(sides, rng), None), "smooth", shape, rng)[0]
         if self.nothing and drawn < self.recipe.surfaces + self.recipe.nothing:
-            path = self.nothing[int(rng.integers(len(self.nothing)))]
-            image = without_cloth(read(path), self.labels(path, CLOTH))
-            return self.cut(Scene(image, None), "smooth", shape, rng)[0]
+            scene = letterboxed(zoomed(self._at_rest(rng), rng), rng)
+            return self.cut(scene, "smooth", shape, rng)[0]
         kind = self.recipe.kind(rng)
         for _ in range(self.recipe.draws):
-            sample, fit = self.cut(self._scene(rng), kind, shape, rng)
+            sample, fit = self.cut(letterboxed(self._scene(rng), rng), kind, shape, rng)
             if fit:
                 break
         return sample
+
+    def _at_rest(self, rng: Generator) -> Floats:
+        """Draw a photo with nothing to retouch: a folder first, then a photo of it."""
+        folder = self._idle[int(rng.integers(len(self._idle)))]
+        path = folder[int(rng.integers(len(folder)))]
+        return without_cloth(read(path), self.labels(path, CLOTH))
 
     def _scene(self, rng: Generator) -> Scene:
         """Draw a photo of cloth, now and then set before another background."""
@@ -139,7 +148,7 @@ class ClothPairs(MadePairs):
         if rng.random() < self.recipe.floors:
             return surface(size, rng)
         if self.nothing:
-            return resize(read(self.nothing[int(rng.integers(len(self.nothing)))]), size)
+            return resize(self._at_rest(rng), size)
         return None
 
     def decor(self, mask: Floats | None, size: tuple[int, int], rng: Generator) -> Floats:
@@ -175,6 +184,22 @@ class ClothPairs(MadePairs):
         shading = 1 + rng.uniform(*self.recipe.amplitude) * crease * where
         painted = after if rng.random() < self.recipe.on_smooth else same
         return Edits((painted * shading).astype(np.float32), after)
+
+
+def by_folder(photos: Sequence[Path]) -> list[list[Path]]:
+    """Sort photos by the folder they lie in."""
+    folders: dict[Path, list[Path]] = {}
+    for path in photos:
+        folders.setdefault(path.parent, []).append(path)
+    return list(folders.values())
+
+
+def zoomed(image: Floats, rng: Generator) -> Scene:
+    """Cut a part of 40-100 % out of a photo with nothing to do: its texture at other sizes."""
+    share = rng.uniform(0.4, 1.0)
+    sides = [max(1, round(share * side)) for side in image.shape[:2]]
+    top, left = (int(rng.integers(image.shape[i] - sides[i] + 1)) for i in range(2))
+    return Scene(image[top : top + sides[0], left : left + sides[1]], None)
 
 
 def is_white_studio(image: Floats) -> bool:

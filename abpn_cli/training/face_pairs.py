@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from . import blemishes, synthesis
-from .made_pairs import Edits, Labels, MadePairs, Scene
+from .made_pairs import NUISANCE, Edits, Labels, MadePairs, Scene
 from .pairs import Sample, Shape, Window, digest_of, read
 from .synthesis import Floats, as_floats
 
@@ -85,7 +85,9 @@ class FacePairs(MadePairs):
         """Digest of the photos, the recipe and how samples are cut."""
         names = [path.name for path in (*self.faces, *self.nothing)]
         makers = [painter.__name__ for painter in self.painters]
-        return digest_of(names, makers, self.recipe, self.levels, self.batch_size, self.seed)
+        return digest_of(
+            NUISANCE, names, makers, self.recipe, self.levels, self.batch_size, self.seed
+        )
 
     def sample(self, shape: Shape, rng: Generator) -> Sample:
         """Draw a photo and make one pair of it."""

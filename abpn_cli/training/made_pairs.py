@@ -29,30 +29,53 @@ from .pairs import (
 )
 from .synthesis import Floats, as_floats
 
+SOFT = 0.15  # share of pairs out of focus, by a sigma of up to SOFTEST px of the thumbnail
+SOFTEST = 1.2
+COMPRESSED = 0.3  # share of pairs whose full-size photo has been a JPEG of one of QUALITIES
+QUALITIES = (50, 96)
+LETTERBOXED = 0.05  # share of photos with bars, black or white, at two sides
+NUISANCE = (SOFT, SOFTEST, COMPRESSED, QUALITIES, LETTERBOXED)
+
 
 class Look(NamedTuple):
-    """Exposure and colour of a pair: what must not matter, drawn once, put on both photos."""
+    """Exposure and colour of a pair: what must not matter, drawn once, put on both photos.
+
+    blur: sigma in px of the thumbnail; quality: of the JPEG it has been, None of none.
+    """
 
     gamma: float
     gain: NDArray[np.float32]
     grey: bool
     grain: float
+    blur: float = 0.0
+    quality: int | None = None
 
     @staticmethod
     def draw(rng: Generator) -> Look:
-        """Draw exposure, white balance, now and then monochrome, grain."""
+        """Draw exposure, white balance, now and then monochrome, grain, softness, compression."""
         gain = rng.uniform(0.7, 1.1) * rng.uniform(0.94, 1.06, 3)
         grain = rng.uniform(0.002, 0.02) if rng.random() < 0.6 else 0.0
-        return Look(
-            rng.uniform(0.75, 1.35), gain.astype(np.float32), bool(rng.random() < 0.1), grain
-        )
+        gamma, grey = rng.uniform(0.75, 1.35), bool(rng.random() < 0.1)
+        blur = rng.uniform(0.2, SOFTEST) if rng.random() < SOFT else 0.0
+        quality = int(rng.integers(*QUALITIES)) if rng.random() < COMPRESSED else None
+        return Look(gamma, gain.astype(np.float32), grey, grain, blur, quality)
 
-    def put_on(self, image: Floats) -> Floats:
-        """Exposure and colour on (H, W, 3) in [0, 1]."""
+    def put_on(self, image: Floats, zoom: float) -> Floats:
+        """Exposure, colour and softness on (H, W, 3) in [0, 1]; zoom: its px per thumbnail px."""
+        if self.blur:
+            image = synthesis.blur(image, self.blur * zoom)
         out = np.clip(image, 0, 1) ** np.float32(self.gamma) * self.gain
         if self.grey:
             out = np.repeat(synthesis.luminance(out)[..., None], 3, 2)
         return as_floats(np.clip(out, 0, 1))
+
+    def compressed(self, image: Floats) -> Floats:
+        """What a JPEG leaves of the full-size (H, W, 3) in [0, 1]; thumbnails do not show it."""
+        if self.quality is None:
+            return image
+        bytes_ = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
+        _, stream = cv2.imencode(".jpg", bytes_, (cv2.IMWRITE_JPEG_QUALITY, self.quality))
+        return as_floats(cv2.imdecode(stream, cv2.IMREAD_COLOR)) / np.float32(255)
 
     def grained(self, image: Floats, rng: Generator) -> Floats:
         """Grain on (H, W, 3) in [0, 1]; last, lest it be taken for the cloth's texture."""
@@ -165,8 +188,9 @@ class MadePairs(ABC):
         side = shape.crop << shape.levels
         rows = slice(2 * corner[0], 2 * (corner[0] + shape.crop))
         columns = slice(2 * corner[1], 2 * (corner[1] + shape.crop))
-        crop = look.put_on(inner.cut(scene.image, (side, side)))
+        crop = look.put_on(inner.cut(scene.image, (side, side)), 2**shape.levels)
         crop = look.grained(crop * resize(decor[rows, columns], (side, side)), rng)
+        crop = look.compressed(crop)
         fields = (edits.before, edits.after)
         before, after = (resize(field[rows, columns], (side, side)) for field in fields)
         whole = look.grained(whole * decor, rng)
@@ -181,10 +205,29 @@ class MadePairs(ABC):
 
 
 def scene_part(scene: Scene, window: Window, size: tuple[int, int], look: Look) -> Scene:
-    """Cut a window out of a scene at `size`, under a look."""
+    """Cut a window out of a scene at `size`, twice the thumbnail's, under a look."""
     image, mask, healed = scene
     return Scene(
-        look.put_on(window.cut(image, size)),
+        look.put_on(window.cut(image, size), 2),
         None if mask is None else as_floats(np.clip(window.cut(mask, size), 0, 1)),
-        None if healed is None else look.put_on(window.cut(healed, size)),
+        None if healed is None else look.put_on(window.cut(healed, size), 2),
     )
+
+
+def letterboxed(scene: Scene, rng: Generator) -> Scene:
+    """Put bars, black or white, at two opposite sides of a scene now and then."""
+    if rng.random() >= LETTERBOXED:
+        return scene
+    wide = round(float(rng.uniform(0.03, 0.15)) * max(scene.image.shape[:2]))
+    tone = float(rng.random() < 0.5)
+    sides = ((wide, wide), (0, 0)) if rng.random() < 0.5 else ((0, 0), (wide, wide))
+
+    def barred(image: Floats | None, value: float) -> Floats | None:
+        if image is None:
+            return None
+        where = (*sides, (0, 0)) if image.ndim == 3 else sides
+        return as_floats(np.pad(image, where, constant_values=value))
+
+    framed = barred(scene.image, tone)
+    assert framed is not None
+    return Scene(framed, barred(scene.mask, 0.0), barred(scene.healed, tone))

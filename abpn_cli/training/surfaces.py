@@ -1,7 +1,8 @@
 """Made-up surfaces that no retoucher would touch though they are lined like creased cloth.
 
-Wood, stone and cobbles, as pure functions: (height, width) and a random generator in, (H, W, 3)
-float32 RGB in [0, 1] out. They stand for photos with nothing to retouch, and lie behind garments.
+Wood, stone, cobbles, facades, printed sheets and smooth things, as pure functions: (height, width)
+and a random generator in, (H, W, 3) float32 RGB in [0, 1] out. They stand for photos with nothing
+to retouch, and lie behind garments.
 """
 
 from __future__ import annotations
@@ -9,13 +10,14 @@ from __future__ import annotations
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from .synthesis import Floats, as_floats, blur
 
 
 def surface(size: tuple[int, int], rng: Generator) -> Floats:
     """Draw one of the surfaces, turned by a quarter half of the time."""
-    makers = (wood, stone, cobbles)
+    makers = (wood, stone, cobbles, facade, sheet, things)
     make = makers[int(rng.integers(len(makers)))]
     if rng.random() < 0.5:
         return np.ascontiguousarray(make(size[::-1], rng).transpose(1, 0, 2))
@@ -85,6 +87,87 @@ def cobbles(size: tuple[int, int], rng: Generator) -> Floats:
     light = lit(relief, rng.uniform(0.3, 1.2), rng)
     joint = 1 - rng.uniform(0.3, 0.8) * np.exp(-far / 0.03)
     return coloured(as_floats(light * tone * joint), _mineral(rng), rng)
+
+
+def facade(size: tuple[int, int], rng: Generator) -> Floats:
+    """Front of a building, slats, blinds or tiles: a lattice with ledges, seen from aside."""
+    side = max(size)
+    pitch = rng.uniform(0.02, 0.2, 2) * side
+    rows, columns = np.mgrid[0 : 2 * size[0], 0 : 2 * size[1]].astype(np.float32)
+    down, across = rows / pitch[0] % 1, columns / pitch[1] % 1
+    slatted = rng.random() < 0.35  # ledges alone, no windows
+    light = 1 + rng.uniform(0, 0.4) * (down - 0.5) * rng.choice((-1.0, 1.0))
+    light *= np.where(down < rng.uniform(0.03, 0.2), rng.uniform(0.4, 1.2), 1.0)
+    if not slatted:
+        deep = rng.uniform(0.15, 0.4, 2)
+        inside = (np.abs(down - 0.5) < deep[0]) & (np.abs(across - 0.5) < deep[1])
+        numbers = (rows // pitch[0] * 97 + columns // pitch[1]).astype(np.int64) % 61
+        light = np.where(inside, rng.uniform(0.2, 1.1, 61)[numbers] * (0.8 + 0.4 * down), light)
+    light *= 1 + 0.08 * noise((2 * size[0], 2 * size[1]), 0.4, rng)
+    image = coloured(as_floats(light), _mineral(rng), rng)
+    height, width = size
+    corners = np.array([[0, 0], [width, 0], [width, height], [0, height]], np.float32)
+    seen = corners + as_floats(rng.uniform(0, 0.6, (4, 2)) * (width, height))
+    view = cv2.getPerspectiveTransform(seen, corners)
+    turned = cv2.warpPerspective(
+        image, view, (width, height), flags=cv2.INTER_AREA, borderMode=cv2.BORDER_REFLECT_101
+    )
+    return as_floats(np.clip(turned, 0, 1))
+
+
+def sheet(size: tuple[int, int], rng: Generator) -> Floats:
+    """Paper, a board or a screen with writing, lines and pale patches on it: a page, a map."""
+    height, width = size
+    side = max(size)
+    paper = rng.uniform(0.55, 0.95)
+    light = paper * (1 + rng.uniform(0, 0.12) * noise(size, rng.uniform(0.4, 1.2), rng))
+    image = coloured(as_floats(light), 1 - rng.uniform(0, 0.12, 3), rng)
+    for _ in range(int(rng.integers(0, 7))):
+        corner, end = (rng.uniform(-0.1, 1.1, 2) * (width, height) for _ in range(2))
+        ink = tuple(float(v) for v in rng.uniform(0.3, 0.95, 3))
+        cv2.rectangle(image, _point(corner), _point(end), ink, -1, cv2.LINE_AA)
+    for _ in range(int(rng.integers(10, 70))):
+        ink = tuple(float(v) for v in rng.uniform(0, 0.8) * rng.uniform(0.5, 1, 3))
+        thick = max(1, round(rng.uniform(0.0005, 0.005) * side))
+        at = rng.uniform(0, 1, 2) * (width, height)
+        if rng.random() < 0.5:
+            word = "".join(chr(int(c)) for c in rng.integers(97, 123, int(rng.integers(3, 20))))
+            big = rng.uniform(0.0006, 0.003) * side
+            cv2.putText(image, word, _point(at), 0, big, ink, thick, cv2.LINE_AA)
+        else:
+            bends = np.cumsum(rng.normal(0, 0.04 * side, (int(rng.integers(2, 14)), 2)), 0) + at
+            cv2.polylines(image, [bends.astype(np.int32)], False, ink, thick, cv2.LINE_AA)
+    return as_floats(np.clip(image, 0, 1))
+
+
+def things(size: tuple[int, int], rng: Generator) -> Floats:
+    """Smooth things before a plain wall: rounded, shaded to their rims, some of them shining."""
+    height, width = size
+    wall = 0.5 + rng.uniform(-0.35, 0.45) + 0.1 * noise(size, rng.uniform(0.5, 1.5), rng)
+    image = coloured(as_floats(wall), 1 - rng.uniform(0, 0.4, 3), rng)
+    for _ in range(int(rng.integers(1, 9))):
+        shape = np.zeros(size, np.uint8)
+        middle = rng.uniform(0, 1, 2) * (width, height)
+        reach = rng.uniform(0.05, 0.35) * max(size)
+        turns = np.linspace(0, 2 * np.pi, 24, endpoint=False)
+        round_ = 1 + rng.uniform(0, 0.5) * np.cos(
+            int(rng.integers(1, 6)) * turns + rng.uniform(0, 6)
+        )
+        arms = reach * round_ * rng.uniform((0.3,), (1.0,))
+        rim = middle + arms[:, None] * np.stack([np.cos(turns), np.sin(turns)], 1)
+        cv2.fillPoly(shape, [rim.astype(np.int32)], 1)
+        deep = cv2.distanceTransform(shape, cv2.DIST_L2, 5) / max(1.0, reach)
+        swell = np.sqrt(np.minimum(deep, 0.6)) + 0.03 * noise(size, 0.1, rng) * (deep > 0)
+        light = lit(blur(as_floats(swell), 0.03 * reach), rng.uniform(0.2, 0.8), rng)
+        shine = np.maximum(light - rng.uniform(1.1, 1.6), 0) * rng.uniform(0, 2)
+        thing = coloured(light, rng.uniform(0.1, 0.9) * rng.uniform(0.3, 1, 3), rng)
+        inside = blur(as_floats(shape), 0.002 * max(size))[..., None]
+        image = image * (1 - inside) + np.clip(thing + shine[..., None], 0, 1) * inside
+    return as_floats(np.clip(image, 0, 1))
+
+
+def _point(at: NDArray[np.float64]) -> tuple[int, int]:
+    return int(at[0]), int(at[1])
 
 
 def noise(size: tuple[int, int], cell: float, rng: Generator) -> Floats:

@@ -21,11 +21,11 @@ FINE_SIGMA = 2.0  # px: finer is the cloth's own texture and stays
 SALIENT_SIGMA = 3.5  # px: where nothing coarser than this stands out, the cloth is smooth already
 RANGE_SIGMA = 0.12  # in log luminance: what differs by more is another cloth, a print, a seam
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709, on display-encoded values
-SALIENT = (0.004, 0.011)  # relative strength of wrinkles: below is left alone, above goes
-COHERENT = (0.15, 0.4)  # wrinkles run in lines; mélange and knit run nowhere
+SALIENT = (0.003, 0.008)  # relative strength of wrinkles: below is left alone, above goes
+COHERENT = (0.1, 0.3)  # wrinkles run in lines; mélange and knit run nowhere
 PLAIN = (
-    1.0,
-    2.0,
+    0.7,
+    1.5,
 )  # strength of wrinkles by that of the cloth's own texture: knit and lace lie below
 CALM = 0.02  # relative unevenness under which cloth passes for smooth
 DARK = 0.04  # keeps ratios tame in black cloth
