@@ -1,6 +1,7 @@
 """A studio's own style: learnt from its pairs, on top of weights that are there, ready by name."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 
 import cv2
@@ -75,7 +76,7 @@ def refused(*words, cwd):
 
 
 def test_make_and_gate_are_those_of_the_weights_to_go_on_from(run):
-    assert run[1]["config"] == vars(CONFIG) | {"gate_peak": session.STYLE_PEAK}
+    assert run[1]["config"] == vars(CONFIG) | {"gate_peak": session.STYLE_PEAKS[0]}
 
 
 def test_a_run_from_weights_has_the_manners_of_the_shipped_ones_at_a_lower_rate(run):
@@ -273,6 +274,28 @@ def test_the_gate_has_no_part_in_what_a_run_is(studio):
     assert (config.gate_low, config.gate_high, config.gate_peak) == (
         bare.gate_low, bare.gate_high, bare.gate_peak,
     )  # fmt: skip
+
+
+def test_a_style_is_given_the_least_peak_that_leaves_fine_photos_alone(studio):
+    base = session.start_from(studio / "base.safetensors")
+    nothing = sorted((studio / "idle").glob("?.png"))
+    matched = match_pairs(studio / "before", studio / "after")
+    fine = data.studio_data(matched, (1,), 1, 0, nothing).fine()
+    assert len(fine) == 1 and torch.equal(fine[0].crop, fine[0].crop_target)
+    net = deepcopy(base)
+    head = net.lrl.mask_branch.head
+    with torch.no_grad():  # a style sure of 0.85 everywhere, which darkens all it touches
+        head.weight.zero_()
+        head.bias.fill_(1.735)
+        net.lrl.retouch_branch.painter.feature.bias.fill_(-0.2)
+        head_of_base = base.lrl.mask_branch.head
+        head_of_base.weight.zero_()
+        head_of_base.bias.fill_(-9)
+    assert session.settled_peak(net, base, fine, (0.5, 0.9, 0.99, 0.999)) == 0.99
+    assert session.settled_peak(net, base, fine, (0.5, 0.9)) == 0.9
+    assert session.settled_peak(base, base, fine, (0.5, 0.9)) == 0.5
+    assert session.settled_peak(net, base, [], (0.5, 0.9)) == 0.5
+    assert session.settled_peak(net, None, fine, (0.5, 0.9)) == 0.5
 
 
 @pytest.mark.parametrize("out", ["before", "after/run"])

@@ -128,7 +128,8 @@ def train(
         float | None,
         typer.Option(
             help="Mask value that a patch must rise to somewhere to be touched at all. "
-            "[default: that of --from, else 0; at least 0.95 with --pairs]"
+            "[default: that of --from, else 0; with --pairs 0.95, more where photos of --nothing "
+            "that were held back need it]"
         ),
     ] = None,
     light_only: Annotated[
@@ -243,9 +244,11 @@ def train(
     }  # fmt: skip
     if start is not None:
         card["from"] = session.origin_of(start)
-    peak = settled(gate_peak, max(manner.peak, session.STYLE_PEAK if pairs else 0.0))
+    peaks = (manner.peak,) if gate_peak is None else (gate_peak,)
+    if pairs and gate_peak is None:
+        peaks = tuple(max(manner.peak, peak) for peak in session.STYLE_PEAKS)
     light = settled(light_only, pairs is None and config.style == "cloth")
-    run = session.Run(out, settled(gate, manner.gate), boost, peak, light)
+    run = session.Run(out, settled(gate, manner.gate), boost, peaks, light)
     with training_log(settings.steps) as log:
         done = session.train(
             trainer, data, run, card,

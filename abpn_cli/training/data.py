@@ -60,12 +60,16 @@ DECODERS = 4  # photos decoded at once where only their faults are looked for
 
 
 class Data(NamedTuple):
-    """What to train on and what to judge by; `about` goes onto the card."""
+    """What to train on and what to judge by; `about` goes onto the card.
+
+    fine: batches of held-out photos with nothing to do, of a studio's own.
+    """
 
     source: Source
     validation: Callable[[], list[Batch]]
     photos: int
     about: Mapping[str, Any]
+    fine: Callable[[], list[Batch]] = list
 
 
 @dataclass(frozen=True)
@@ -275,7 +279,13 @@ def studio_data(
     }
     idle = [*(pair.retouched for pair in kept), *fine]
     judged = [*kept, *(Pair(photo, photo) for photo in idle)]
-    return Data(source, lambda: whole_pairs(judged, seed), len(train), about)
+    return Data(
+        source,
+        lambda: whole_pairs(judged, seed),
+        len(train),
+        about,
+        lambda: whole_pairs([Pair(photo, photo) for photo in fine], seed),
+    )
 
 
 def own_levels(pairs: Sequence[Pair]) -> tuple[int, ...]:

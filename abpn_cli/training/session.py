@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -19,6 +19,7 @@ from ..files import target_error, write_atomic
 from ..nets.abpn import Abpn, AbpnConfig
 from ..weights import card_path, load, read_tensors, save, user_folder, write_card
 from .data import Data, PhotoSet, held_out_batches, held_out_pairs
+from .pairs import Batch
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
 
@@ -54,7 +55,8 @@ MANNERS: Mapping[str, Manner] = {
     "paper": Manner(1.0, 0.1, 5e-4, 1.0, 0, 0.0, 0.5, (0.1, 0.3)),
 }
 WIDTH = 0.5  # of a network that starts from nothing
-STYLE_PEAK = 0.95  # least gate peak of a studio's style: restraint for little gain lost
+STYLE_PEAKS = (0.95, 0.97, 0.98, 0.99, 0.995)  # gate peaks of a studio's style, least first
+MOST_LOST = 0.5  # dB of restraint that a style may lose against the weights it started from
 RATE_FROM = 2e-4  # of weights that know something already
 LATE = ("gate_", "light_only")  # of a network's make: has no part in training, is set at its end
 SHARED_LEVELS = (1, 2, 3)  # halvings a shared refining module is trained for
@@ -132,15 +134,16 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
 class Run(NamedTuple):
     """Where a run's files lie, and what its weights get at the end.
 
-    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by; peak,
-    light_only: as `AbpnConfig.gate_peak` and `light_only`. None has a part in training: a finished
-    run is given others by the same command.
+    gate: (low, high) of the gate; boost: what the thumbnail's edit is multiplied by; peaks: values
+    of `AbpnConfig.gate_peak` to choose from, least first, see `settled_peak`; light_only: as
+    `AbpnConfig.light_only`. None has a part in training: a finished run is given others by the same
+    command.
     """
 
     folder: Path
     gate: tuple[float, float] = (AbpnConfig.gate_low, AbpnConfig.gate_high)
     boost: float = 1.0
-    peak: float = AbpnConfig.gate_peak
+    peaks: tuple[float, ...] = (AbpnConfig.gate_peak,)
     light_only: bool = False
 
     @property
@@ -196,19 +199,40 @@ def train(
         judged(0, before)
     low, high = run.gate
     trainer.best.config = replace(
-        trainer.config, gate_low=low, gate_high=high, gate_peak=run.peak, light_only=run.light_only
-    )
+        trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
+        light_only=run.light_only,
+    )  # fmt: skip
     trainer.run(report, validate, run.checkpoint)
     weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
         return Finished(weights, Scores(**trainer.metrics), before)
     net = finished(trainer.best, run.boost)
+    net.config = replace(net.config, gate_peak=settled_peak(net, base, data.fine(), run.peaks))
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     after = Scores(**trainer.metrics)
     words = {**card, "boost": run.boost, "data": data.about}
     if before is not None:
         words["base"] = {"metrics": before._asdict(), "gain": gain_over(before, after)}
     return Finished(export(trainer, net, run, words), after, before)
+
+
+def settled_peak(
+    net: Abpn, base: Abpn | None, fine: Sequence[Batch], peaks: Sequence[float]
+) -> float:
+    """The least peak at which photos with nothing to do are left alone nearly as by the base.
+
+    fine: batches of such photos, none of them trained on. A style loses MOST_LOST at most, on the
+    mean of their PSNR to the input, or gets the last peak. Nothing to compare with: the first.
+    """
+    if base is None or not fine or len(peaks) == 1:
+        return peaks[0]
+    wanted = score(base, fine).harm - MOST_LOST
+    gated = deepcopy(net)
+    for peak in peaks:
+        gated.config = replace(net.config, gate_peak=peak)
+        if score(gated, fine).harm >= wanted:
+            break
+    return peak
 
 
 def gain_over(base: Scores, own: Scores) -> dict[str, float]:
