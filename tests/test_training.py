@@ -187,6 +187,37 @@ def test_the_mean_of_the_weights_is_the_decayed_sum_of_its_steps(source, tmp_pat
     assert torch.allclose(run.average.j, mean, atol=1e-7)
 
 
+def test_the_weights_that_validation_liked_best_are_kept_over_a_restart(source, tmp_path):
+    liked = {2: 0.5, 4: 0.9, 6: 0.1, 8: 0.7}
+    seen = {}
+
+    def train_until(last, run, path):
+        def judge(net):
+            seen[run.step] = {name: t.clone() for name, t in net.state_dict().items()}
+            return {"gain": liked[run.step]}
+
+        def stop(progress):
+            if progress.step > last:
+                raise KeyboardInterrupt
+
+        run.run(stop, judge, path)
+
+    checkpoint = tmp_path / "x.safetensors"
+    first = trainer(source, steps=8, keep_best=True)
+    with pytest.raises(KeyboardInterrupt):
+        train_until(6, first, checkpoint)
+    again = trainer(source, steps=8, keep_best=True)
+    again.resume(checkpoint)
+    assert (again.step, again.kept.step) == (6, 4)
+    train_until(8, again, checkpoint)
+    for name, tensor in again.outcome().state_dict().items():
+        assert torch.equal(tensor, seen[4][name]), name
+    assert not torch.equal(again.net.j, again.outcome().j)
+    last = trainer(source, steps=8)
+    train_until(8, last, tmp_path / "y.safetensors")
+    assert torch.equal(last.outcome().j, last.net.j)
+
+
 def test_layers_that_paint_have_their_share_of_the_rate(source, tmp_path):
     run = trainer(source, rate=1e-3, painter_share=0.1)
     names = {id(p): name for name, p in run.net.named_parameters()}
@@ -323,6 +354,18 @@ def test_scores_of_an_untouched_photo_are_zero(source):
     scores = score(net, [batch])
     assert scores.in_gain == pytest.approx(0, abs=1e-4)
     assert scores.out_gain == pytest.approx(0, abs=1e-4)
+
+
+def test_the_gain_over_whole_frames_counts_what_is_spoilt_where_nothing_was_due(source):
+    net = Abpn(SMALL).eval()
+    rng = np.random.default_rng(0)
+    pair = stack([source.sample(Shape(1, (256, 256), 256), rng)], 1)
+    idle = pair._replace(crop_target=pair.crop, thumbnail_target=pair.thumbnail)
+    assert score(net, [pair, idle]).gain == pytest.approx(0, abs=1e-4)
+    net.config = replace(net.config, gate_low=0.001, gate_high=0.002)
+    with torch.no_grad():
+        net.lrl.retouch_branch.painter.feature.bias.fill_(0.2)
+    assert score(net, [pair, idle]).gain < score(net, [pair]).gain < 0
 
 
 def test_the_gate_follows_the_configuration():

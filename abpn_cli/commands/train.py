@@ -109,6 +109,15 @@ def train(
             "[default: 0.99 for shipped, 0 for paper]"
         ),
     ] = None,
+    keep_best: Annotated[
+        bool | None,
+        typer.Option(
+            "--keep-best/--keep-last",
+            show_default=False,
+            help="Weights that validation liked best, or the last ones. "
+            "[default: best for shipped, last for paper]",
+        ),
+    ] = None,
     drop_at: Annotated[
         float | None,
         typer.Option(
@@ -231,6 +240,7 @@ def train(
         rate=settled(rate, manner.rate), drop_at=settled(drop_at, manner.drop_at),
         warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
         painter_share=settled(painter_share, manner.painter_share),
+        keep_best=settled(keep_best, manner.keep_best),
         weights=LossWeights(
             settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
             settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
@@ -244,7 +254,7 @@ def train(
     }  # fmt: skip
     if start is not None:
         card["from"] = session.origin_of(start)
-    peaks = (manner.peak,) if gate_peak is None else (gate_peak,)
+    peaks: tuple[float, ...] = (settled(gate_peak, manner.peak),)
     if pairs and gate_peak is None:
         peaks = tuple(max(manner.peak, peak) for peak in session.STYLE_PEAKS)
     light = settled(light_only, pairs is None and config.style == "cloth")

@@ -75,7 +75,9 @@ class Look(NamedTuple):
             return image
         bytes_ = np.rint(np.clip(image, 0, 1) * 255).astype(np.uint8)
         _, stream = cv2.imencode(".jpg", bytes_, (cv2.IMWRITE_JPEG_QUALITY, self.quality))
-        return as_floats(cv2.imdecode(stream, cv2.IMREAD_COLOR)) / np.float32(255)
+        decoded = cv2.imdecode(stream, cv2.IMREAD_COLOR)
+        assert decoded is not None
+        return as_floats(decoded) / np.float32(255)
 
     def grained(self, image: Floats, rng: Generator) -> Floats:
         """Grain on (H, W, 3) in [0, 1]; last, lest it be taken for the cloth's texture."""

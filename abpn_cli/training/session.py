@@ -46,13 +46,14 @@ class Manner(NamedTuple):
     average: float
     drop_at: float
     gate: tuple[float, float]
+    keep_best: bool
     peak: float = 0.0
 
 
 MANNERS: Mapping[str, Manner] = {
     # docs/experiments.md: what the shipped weights were trained with
-    "shipped": Manner(1000.0, 0.0, 5e-4, 0.15, 50, 0.99, 0.75, (0.4, 0.6)),
-    "paper": Manner(1.0, 0.1, 5e-4, 1.0, 0, 0.0, 0.5, (0.1, 0.3)),
+    "shipped": Manner(1000.0, 0.0, 5e-4, 0.15, 50, 0.99, 0.75, (0.4, 0.6), keep_best=True),
+    "paper": Manner(1.0, 0.1, 5e-4, 1.0, 0, 0.0, 0.5, (0.1, 0.3), keep_best=False),
 }
 WIDTH = 0.5  # of a network that starts from nothing
 STYLE_PEAKS = (0.95, 0.97, 0.98, 0.99, 0.995)  # gate peaks of a studio's style, least first
@@ -198,7 +199,7 @@ def train(
         before = score(base.to(trainer.device), batches)
         judged(0, before)
     low, high = run.gate
-    trainer.best.config = replace(
+    trainer.latest.config = replace(
         trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
         light_only=run.light_only,
     )  # fmt: skip
@@ -206,7 +207,7 @@ def train(
     weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
         return Finished(weights, Scores(**trainer.metrics), before)
-    net = finished(trainer.best, run.boost)
+    net = finished(trainer.outcome(), run.boost)
     net.config = replace(net.config, gate_peak=settled_peak(net, base, data.fine(), run.peaks))
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     after = Scores(**trainer.metrics)
@@ -323,6 +324,7 @@ def export(trainer: Trainer, net: Abpn, run: Run, card: Mapping[str, Any]) -> Pa
             **card,
             "metrics": training["metrics"],
             "steps": training["step"],
+            **({"kept": training["kept"]} if "kept" in training else {}),
             "settings": training["settings"],
             "commit": commit(),
             "date": datetime.now(UTC).date().isoformat(),

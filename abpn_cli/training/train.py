@@ -33,6 +33,7 @@ from .losses import (
 from .pairs import Batch, Source, target_mask
 
 ADAM_BETAS = (0.9, 0.999)
+MERIT = "gain"  # the figure of a validation by which the best weights are told
 PAINTERS = ("lrl.retouch_branch.lams.5.", "refining.", "j", "k")  # what writes into the picture
 
 
@@ -44,7 +45,8 @@ class Settings:
     half); every: steps between checkpoints and validations; precision: "float32" or "bf16".
     warm_up: steps over which the rate rises from 0; painter_share: rate of the layers that write
     into the picture, as a share of the others'; average: decay of the running mean of the weights,
-    which is what is judged and shipped, 0 for none.
+    which is what is judged and shipped, 0 for none. keep_best: whether the weights that validation
+    found to gain most are those of the run, whatever came after (early stopping).
     """
 
     steps: int
@@ -58,6 +60,7 @@ class Settings:
     warm_up: int = 0
     painter_share: float = 1.0
     average: float = 0.0
+    keep_best: bool = False
     weights: LossWeights = field(default_factory=LossWeights)
 
 
@@ -67,6 +70,14 @@ class Progress(NamedTuple):
     step: int
     losses: Mapping[str, float]
     images: int
+
+
+class Kept(NamedTuple):
+    """Weights that gained most so far, and what they gained (`validate.Scores.gain`)."""
+
+    step: int
+    gain: float
+    state: Mapping[str, Tensor]
 
 
 class _Steps(Dataset[Batch]):
@@ -176,6 +187,7 @@ class Trainer:
             self.critic_adam = torch.optim.Adam(self.critic.parameters(), settings.rate, ADAM_BETAS)
         self.step = 0
         self.metrics: dict[str, float] = {}
+        self.kept: Kept | None = None
 
     def run(self, report: Callable[[Progress], None], validate: Callable[[Abpn], dict[str, float]],
             checkpoint: Path) -> None:  # fmt: skip
@@ -189,14 +201,31 @@ class Trainer:
             report(Progress(self.step, losses, len(batch.thumbnail)))
             if self.step % self.settings.every == 0 or self.step == self.settings.steps:
                 self.net.eval()
-                self.metrics = validate(self.best)
+                self.metrics = validate(self.latest)
+                self._keep()
                 self.net.train()
                 self.save(checkpoint)
 
     @property
-    def best(self) -> Abpn:
-        """The network to judge and to ship: the running mean where there is one."""
+    def latest(self) -> Abpn:
+        """The network to judge: the running mean where there is one."""
         return self.net if self.average is None else self.average
+
+    @torch.no_grad()
+    def outcome(self) -> Abpn:
+        """The network to ship: as validation liked it best where that is kept, else the latest."""
+        net = deepcopy(self.latest)
+        if self.kept is not None:
+            net.load_state_dict(self.kept.state)
+        return net
+
+    def _keep(self) -> None:
+        if not self.settings.keep_best:
+            return
+        gain = self.metrics[MERIT]
+        if self.kept is None or gain > self.kept.gain:
+            state = {name: t.detach().clone() for name, t in self.latest.state_dict().items()}
+            self.kept = Kept(self.step, gain, state)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -276,6 +305,8 @@ class Trainer:
             "metrics": self.metrics,
             "commit": commit(),
         }
+        if self.kept is not None:
+            training["kept"] = {"step": self.kept.step, MERIT: self.kept.gain}
         return Header("abpn", asdict(self.config), self.settings.task, training=training)
 
     def save(self, path: Path) -> None:
@@ -286,6 +317,8 @@ class Trainer:
         tensors |= _adam_tensors("adam", self.adam)
         if self.average is not None:
             tensors |= {f"average.{n}": t for n, t in self.average.state_dict().items()}
+        if self.kept is not None:
+            tensors |= {f"kept.{n}": t for n, t in self.kept.state.items()}
         if self.critic is not None:
             tensors |= {f"critic.{n}": t for n, t in self.critic.state_dict().items()}
             tensors |= _adam_tensors("critic_adam", self.critic_adam)
@@ -306,6 +339,9 @@ class Trainer:
         if self.critic is not None:
             self.critic.load_state_dict(_under("critic", tensors))
             _load_adam(self.critic_adam, _under("critic_adam", tensors))
+        if "kept" in header.training:
+            kept = header.training["kept"]
+            self.kept = Kept(int(kept["step"]), float(kept[MERIT]), _under("kept", tensors))
         torch.set_rng_state(tensors["random"])
         self.step = int(header.training["step"])
         self.metrics = dict(header.training["metrics"])

@@ -25,6 +25,8 @@ class Scores(NamedTuple):
     harm:     PSNR to the input on pairs with nothing to do.
     dice:     1 - dice loss of M; gated: share of pixels with a gate above 0.
     harm_gated: that share on pairs with nothing to do.
+    gain: over the untouched photos, whole frames, errors pooled over all pairs, those with nothing
+    to do too: what is gained where it is due less what is spoilt elsewhere.
     """
 
     in_gain: float
@@ -33,6 +35,7 @@ class Scores(NamedTuple):
     dice: float
     gated: float
     harm_gated: float = 0.0
+    gain: float = 0.0
 
 
 def decibels(error: Tensor) -> Tensor:
@@ -64,7 +67,7 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
 
 def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
     """Judge a network, on its own device, on batches whose crops are whole photos."""
-    in_gains, outs, harms, dices, gates = [], [], [], [], []
+    in_gains, outs, harms, dices, gates, wholes = [], [], [], [], [], []
     for batch in (on_device(made, net.j.device) for made in batches):
         result, mask, gate = retouch(net, batch.crop, batch.levels)
         dices.append(1 - dice_loss(mask, target_mask(batch.thumbnail, batch.thumbnail_target)))
@@ -73,6 +76,7 @@ def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
         inside = ((original - target).abs().amax(1, keepdim=True) > CHANGED).float()
         before = (original - target).square().mean(1, keepdim=True)
         after = (result - target).square().mean(1, keepdim=True)
+        wholes.append(torch.stack([before.mean((1, 2, 3)), after.mean((1, 2, 3))]))
         area = inside.sum((1, 2, 3))
         touched = area > 0
         if touched.any():
@@ -86,6 +90,7 @@ def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
         if (~touched).any():
             harms.append(decibels(after.mean((1, 2, 3))[~touched]))
     before_out, after_out, area_out = torch.cat(outs, 1).sum(1) if outs else torch.ones(3)
+    whole = torch.cat(wholes, 1).mean(1)
     errors_out = [total / area_out.clamp(min=1) for total in (before_out, after_out)]
     return Scores(
         float(torch.cat(in_gains).mean()) if in_gains else 0.0,
@@ -93,4 +98,5 @@ def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
         float(torch.cat(harms).mean()) if harms else 100.0,
         float(torch.stack(dices).mean()),
         float(torch.stack(gates).mean()),
+        gain=float(-decibels(whole[0]) + decibels(whole[1])),
     )
