@@ -5,8 +5,8 @@ photos with nothing to do differs), and are judged alike on held-out photos, cre
 generator that none has seen: the mean of the weights, whole edits without a gate, so that no choice
 hangs on where the gate would lie.
 
-Thumbnails are 192 px, so that nine runs take a quarter of an hour on two cores: it tells which way a
-choice points in the beginning, no more. It takes the photos of ../shared/data (--data says where
+Thumbnails are 192 px, so that nine runs take half an hour on two cores: it tells which way a choice
+points in the beginning, no more. It takes the photos of ../shared/data (--data says where
 they are), which do not come with the source.
 """
 
@@ -152,7 +152,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     labels = Labels(asked.data / "masks.npz", asked.data)
     lists = ("cloth_train", "nothing_train", "cloth_held_out", "nothing_held_out")
     cloth, nothing, held, idle = (read_list(asked.data, RECIPES / f"{n}.txt") for n in lists)
-    creases: list[Crease] = [ridged_noise, draped_cloth, Transplant(wrinkle_bank(cloth, labels, PATCHES))]
+    creases: list[Crease] = [ridged_noise, draped_cloth]
+    creases.append(Transplant(wrinkle_bank(cloth, labels, PATCHES)))
 
     def source(share: float) -> Small:
         recipe = Recipe(nothing=share * 0.74, surfaces=share * 0.26)
