@@ -162,6 +162,96 @@ def _clouds(size: tuple[int, int], cell: float, rng: Generator) -> Floats:
     return as_floats(cv2.resize(grid, size[::-1], interpolation=cv2.INTER_CUBIC))
 
 
+def strokes(size: tuple[int, int], rng: Generator) -> Floats:
+    """Crease shading from scattered lines, straight or winding, each kind with its own profile.
+
+    (H, W), std about 1. A profile mixes a ridge, its lit flank and the dark beside it, at several
+    widths: what a fold is does not hang on one way to draw it.
+    """
+    scale = max(size) / REFERENCE_SIDE
+    shading = np.zeros(size, np.float32)
+    for _ in range(int(rng.integers(1, 5))):
+        lines = np.zeros(size, np.float32)
+        run, winding = rng.uniform(0, np.pi), rng.uniform(0, 0.25)
+        aligned = rng.uniform(0.05, 1.5)  # of the lines' directions, standard deviation in radians
+        for _ in range(int(rng.integers(3, 28))):
+            turns = run + rng.normal(0, aligned) + np.cumsum(rng.normal(0, winding, 16))
+            step = rng.uniform(2, 28) * scale
+            points = np.cumsum(np.stack([np.cos(turns), np.sin(turns)], 1) * step, 0)
+            points += rng.uniform(0, 1, 2) * size[::-1] - points[len(points) // 2]
+            cv2.polylines(
+                lines, [np.round(points * 16).astype(np.int32)], False, rng.uniform(0.3, 1),
+                max(1, round(rng.uniform(0.5, 3) * scale)), cv2.LINE_8, 4,
+            )  # fmt: skip
+        wide = rng.uniform(1.5, 10) * scale
+        soft, broad = blur(lines, wide), blur(lines, wide * rng.uniform(1.5, 4))
+        light = rng.uniform(0, 2 * np.pi)
+        dx, dy = (cv2.Sobel(soft, cv2.CV_32F, *axis, ksize=3) for axis in ((1, 0), (0, 1)))
+        flank = (np.cos(light) * dx + np.sin(light) * dy) * wide / 8
+        mixed = rng.normal(0, 1) * soft + rng.normal(0, 0.7) * broad + rng.normal(0, 1.5) * flank
+        shading += rng.uniform(0.3, 1) * normalised(as_floats(mixed - blur(mixed, 4 * wide)))
+    return normalised(shading)
+
+
+def crumple(size: tuple[int, int], rng: Generator) -> Floats:
+    """Crease shading of cloth that lay crushed: facets between ridges of many directions.
+
+    (H, W), std about 1. Heights are the distance to the second nearest of scattered points less
+    that to the nearest, at two scales, worn soft and lit from one side.
+    """
+    scale = max(size) / REFERENCE_SIDE
+    height = np.zeros(size, np.float32)
+    stretch = rng.uniform(1, 3)
+    tall = (size[0], max(8, round(size[1] / stretch)))
+    for pitch, share in ((rng.uniform(60, 220), 1.0), (rng.uniform(25, 70), rng.uniform(0, 0.5))):
+        count = max(4, round(tall[0] * tall[1] / (pitch * scale) ** 2))
+        seeds = np.ones(tall, np.uint8)
+        seeds[rng.integers(tall[0], size=count), rng.integers(tall[1], size=count)] = 0
+        away, owner = cv2.distanceTransformWithLabels(seeds, cv2.DIST_L2, 5)
+        tilts = rng.normal(0, 0.5, (int(owner.max()) + 1, 2))[owner]
+        rows, columns = np.mgrid[0 : tall[0], 0 : tall[1]].astype(np.float32)
+        facets = as_floats(away + 0.5 * (np.sin(tilts[..., 0]) * rows + tilts[..., 1] * columns))
+        height += share * cv2.resize(
+            as_floats(away + 0.15 * (facets - blur(facets, pitch * scale))), size[::-1]
+        )
+    height = blur(height, rng.uniform(1.5, 5) * scale)
+    light = rng.uniform(0, 2 * np.pi)
+    dx, dy = (cv2.Sobel(height, cv2.CV_32F, *axis, ksize=3) for axis in ((1, 0), (0, 1)))
+    shading = as_floats(np.cos(light) * dx + np.sin(light) * dy)
+    return normalised(as_floats(shading - blur(shading, DRAPE_SIGMA * scale)))
+
+
+def ripples(size: tuple[int, int], rng: Generator) -> Floats:
+    """Crease shading of short trains of waves that come and go: gathered or stretched cloth.
+
+    (H, W), std about 1. Each train is a windowed wave (Gabor) of its own length and direction, near
+    to those of its neighbours.
+    """
+    scale = max(size) / REFERENCE_SIDE
+    rows, columns = np.mgrid[0 : size[0], 0 : size[1]].astype(np.float32)
+    shading = np.zeros(size, np.float32)
+    for _ in range(int(rng.integers(1, 4))):
+        middle = rng.uniform(0, 1, 2) * size
+        turn, length = rng.uniform(0, np.pi), rng.uniform(14, 90) * scale
+        for _ in range(int(rng.integers(2, 7))):
+            at = middle + rng.normal(0, 90 * scale, 2)
+            angle = turn + rng.normal(0, 0.3)
+            away, along = (
+                (columns - at[1]) * np.cos(a) + (rows - at[0]) * np.sin(a)
+                for a in (angle, angle + np.pi / 2)
+            )
+            away += along * along * rng.normal(0, 0.0015 / scale)
+            wave = length * rng.uniform(0.7, 1.4)
+            window = np.exp(
+                -((away / (wave * rng.uniform(0.5, 2))) ** 2)
+                - (along / (wave * rng.uniform(1, 6))) ** 2
+            )
+            shading += (
+                rng.uniform(0.3, 1) * window * np.cos(2 * np.pi * away / wave + rng.uniform(0, 6))
+            )
+    return normalised(as_floats(shading))
+
+
 class Transplant:
     """Lays real wrinkles of other garments, turned and scaled; a crease generator like the rest."""
 

@@ -19,7 +19,15 @@ from ..errors import NoPhotoError, PhotoError, UsageError, shown
 from ..nets.abpn import choose_levels
 from .blemishes import blemished, blotched
 from .cloth_pairs import ClothPairs, Recipe, wrinkle_bank
-from .creases import Transplant, draped_cloth, ridged_noise, tension_folds
+from .creases import (
+    Transplant,
+    crumple,
+    draped_cloth,
+    ridged_noise,
+    ripples,
+    strokes,
+    tension_folds,
+)
 from .face_pairs import SKIN, FacePairs, FaceRecipe
 from .made_pairs import Labels, MadePairs
 from .pairs import (
@@ -231,7 +239,7 @@ def _source(
             photos.subjects, photos.nothing, photos.labels, [blemished], looks, batch, seed, levels
         )
         return faces, {"blemishes": [blemished.__name__], "recipe": asdict(looks)}
-    creases: list[Any] = [ridged_noise, draped_cloth]
+    creases: list[Any] = [ridged_noise, draped_cloth, strokes, crumple, ripples]
     bank = wrinkle_bank(photos.subjects, photos.labels)
     if bank.patches:
         creases.append(Transplant(bank))
