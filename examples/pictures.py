@@ -151,6 +151,9 @@ def painted_creases() -> Floats:
     makers: dict[str, Callable[[tuple[int, int], Generator], Floats]] = {
         "ridged_noise": creases.ridged_noise,
         "draped_cloth": creases.draped_cloth,
+        "strokes": creases.strokes,
+        "crumple": creases.crumple,
+        "ripples": creases.ripples,
         "Transplant": creases.Transplant(bank()),
         "tension_folds (held out)": creases.tension_folds,
     }

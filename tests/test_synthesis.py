@@ -7,8 +7,11 @@ from abpn_cli.training import synthesis
 from abpn_cli.training.creases import (
     Bank,
     Transplant,
+    crumple,
     draped_cloth,
     ridged_noise,
+    ripples,
+    strokes,
     tension_folds,
 )
 from abpn_cli.training.synthesis import (
@@ -42,6 +45,9 @@ def wavy_cloth(amplitude=0.06, period=18.0):
 GENERATORS = [
     ridged_noise,
     draped_cloth,
+    strokes,
+    crumple,
+    ripples,
     tension_folds,
     Transplant(Bank([ridged_noise((90, 120), rng(9))])),
 ]
