@@ -115,7 +115,7 @@ def train(
             "--keep-best/--keep-last",
             show_default=False,
             help="Weights that validation liked best, or the last ones. "
-            "[default: best for shipped, last for paper]",
+            "[default: best with --pairs, last with --photos]",
         ),
     ] = None,
     drop_at: Annotated[
@@ -240,7 +240,7 @@ def train(
         rate=settled(rate, manner.rate), drop_at=settled(drop_at, manner.drop_at),
         warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
         painter_share=settled(painter_share, manner.painter_share),
-        keep_best=settled(keep_best, manner.keep_best),
+        keep_best=settled(keep_best, pairs is not None),
         weights=LossWeights(
             settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
             settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
