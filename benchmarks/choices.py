@@ -28,7 +28,15 @@ import torch
 
 from abpn_cli.nets.abpn import Abpn
 from abpn_cli.training.cloth_pairs import ClothPairs, Crease, Recipe, wrinkle_bank
-from abpn_cli.training.creases import Transplant, draped_cloth, ridged_noise, tension_folds
+from abpn_cli.training.creases import (
+    Transplant,
+    crumple,
+    draped_cloth,
+    ridged_noise,
+    ripples,
+    strokes,
+    tension_folds,
+)
 from abpn_cli.training.data import PAINTED, read_list
 from abpn_cli.training.losses import LossWeights, PerceptualLoss
 from abpn_cli.training.made_pairs import Labels
@@ -153,6 +161,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     lists = ("cloth_train", "nothing_train", "cloth_held_out", "nothing_held_out")
     cloth, nothing, held, idle = (read_list(asked.data, RECIPES / f"{n}.txt") for n in lists)
     creases: list[Crease] = [ridged_noise, draped_cloth]
+    creases += [strokes, crumple, ripples]
     creases.append(Transplant(wrinkle_bank(cloth, labels, PATCHES)))
 
     def source(share: float) -> Small:
