@@ -56,6 +56,7 @@ def abpn(
 def main() -> None:
     """Run the app; turn our own errors into one line on stderr and their exit code."""
     _fill_closed_streams()
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # NumPy's own would come on top of ours
     try:
         app(prog_name="abpn")
     except AbpnError as error:

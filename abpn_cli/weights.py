@@ -147,15 +147,14 @@ def read_card(path: Path) -> Mapping[str, Any]:
 
 def check(path: Path) -> Literal["ok", "damaged", "no card"]:
     """Compare a file with its own digest, and with its card where there is one."""
-    card = read_card(path)
     try:
-        data = path.read_bytes()
-        _read(path)
-    except (OSError, WeightsError):
+        read_tensors(path)
+        whole = _is_as_on_card(path)
+    except WeightsError:
         return "damaged"
-    if not card:
-        return "no card"
-    return "ok" if card.get("sha256") == hashlib.sha256(data).hexdigest() else "damaged"
+    if not whole:
+        return "damaged"
+    return "ok" if read_card(path) else "no card"
 
 
 def load(path: Path, device: torch.device) -> Loaded:
@@ -164,22 +163,30 @@ def load(path: Path, device: torch.device) -> Loaded:
     Raises:
         WeightsError: missing, damaged, not ours, or of a network this abpn does not know.
     """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise WeightsError(path, f"cannot be read ({error.strerror})", REINSTALL) from error
-    header, tensors = _read(path)
-    card = read_card(path)
-    if card and card.get("sha256") != hashlib.sha256(data).hexdigest():
+    header, tensors = read_tensors(path)
+    if not _is_as_on_card(path):
         raise WeightsError(path, "differs from the checksum on its card", REINSTALL)
     net = build(path, header)
     try:
-        net.load_state_dict(tensors)
+        net.load_state_dict(tensors)  # copies: the file may be written to while it is mapped
     except RuntimeError as error:
         raise WeightsError(
             path, "holds tensors that do not fit its own configuration", REINSTALL
         ) from error
     return Loaded(net.eval().to(device), header)
+
+
+def _is_as_on_card(path: Path) -> bool:
+    """Whether a file is the one its card describes; true where it has none.
+
+    Raises:
+        WeightsError: it cannot be read.
+    """
+    card = read_card(path)
+    try:
+        return not card or card.get("sha256") == content_of(path).sha256
+    except OSError as error:
+        raise WeightsError(path, f"cannot be read ({_reason(path, error)})", REINSTALL) from error
 
 
 def build(path: Path, header: Header) -> nn.Module:
@@ -244,20 +251,30 @@ def digest(tensors: Mapping[str, Tensor]) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         total.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
-        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        total.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
     return total.hexdigest()
 
 
 def read_tensors(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    """Read a checkpoint of ours, types as stored.
+    """Map a checkpoint of ours into memory, types as stored, and check it against its digest.
 
     Raises:
         WeightsError: missing, damaged or not ours.
     """
+    from safetensors import SafetensorError, safe_open
+
     try:
-        return _read(path)
+        with safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except SafetensorError as error:
+        raise WeightsError(path, f"damaged or no weights file ({error})", REINSTALL) from error
     except OSError as error:
-        raise WeightsError(path, f"cannot be read ({error.strerror})", REINSTALL) from error
+        raise WeightsError(path, f"cannot be read ({_reason(path, error)})", REINSTALL) from error
+    header = _header(path, metadata)
+    if digest(tensors) != header.digest:
+        raise WeightsError(path, "damaged: its tensors differ from its checksum", REINSTALL)
+    return header, tensors
 
 
 def header_of(path: Path) -> Header:
@@ -292,16 +309,6 @@ def _header(path: Path, metadata: Mapping[str, str]) -> Header:
         )
 
 
-def _read(path: Path) -> tuple[Header, dict[str, Tensor]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise WeightsError(path, f"damaged or no weights file ({error})", REINSTALL) from error
-    header = _header(path, metadata)
-    if digest(tensors) != header.digest:
-        raise WeightsError(path, "damaged: its tensors differ from its checksum", REINSTALL)
-    return header, tensors
+def _reason(path: Path, error: OSError) -> str:
+    """Say why a file cannot be read; safetensors puts the path into the reason."""
+    return error.strerror or str(error).removesuffix(f": {path}")

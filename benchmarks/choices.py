@@ -5,7 +5,7 @@ photos with nothing to do differs), and are judged alike on held-out photos, cre
 generator that none has seen: the mean of the weights, whole edits without a gate, so that no choice
 hangs on where the gate would lie.
 
-Thumbnails are 192 px, so that nine runs take half an hour on two cores: it tells which way a choice
+Thumbnails are 192 px, so that nine runs take ten minutes on two cores: it tells which way a choice
 points in the beginning, no more. It takes the photos of ../shared/data (--data says where
 they are), which do not come with the source.
 """
@@ -48,7 +48,7 @@ from abpn_cli.training.train import Settings, Trainer, learning_rate
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "weights" / "recipes"
 DATA = ROOT.parent / "shared" / "data"
-SIDE, CROP = 192, 96  # px of the thumbnail
+SIDE, CROP = 192, 48  # px of the thumbnail
 PATCHES = 40  # wrinkles to transplant
 ORDINARY = LossWeights(mse=1000, perceptual=0, adversarial=0, dice=1, tv=0.1)
 TEMPLATE = "{:<26}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}"
@@ -152,7 +152,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "choices.json")
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=150)
     parser.add_argument("--full", action="store_true", help="the paper's width too")
     asked = parser.parse_args(argv)
     choices = (*CHOICES, FULL) if asked.full else CHOICES

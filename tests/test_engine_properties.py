@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -11,13 +13,17 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from networks import photo_of, save, untrained
-from test_engine import tiled, to_tensor, untiled
+from test_engine import joined, sketched, to_tensor, untiled
 
 from abpn_cli.engine import Retoucher
+from abpn_cli.engine.blocks import Sides
+from abpn_cli.engine.finish import finish
 from abpn_cli.engine.network import PRECISIONS
 from abpn_cli.engine.painting import Painter
 from abpn_cli.engine.refining import Refiner, in_blocks
+from abpn_cli.nets.abpn import choose_levels
 from abpn_cli.nets.bpl import RefiningModule
+from abpn_cli.photo import Photo
 
 CPU = torch.device("cpu")
 LARGEST, LARGEST_16_BIT, LEAST_PSNR = 1 / 255, 16 / 65535, 70.0  # what every fast path keeps to
@@ -52,15 +58,40 @@ def masks(draw, size):
     return cv2.blur(mask, (5, 5)) if draw(st.booleans()) else mask
 
 
+class Task(NamedTuple):
+    """A photo, and how it is retouched.
+
+    cut: into which blocks and tiles, and how many levels less are held whole.
+    """
+
+    photo: Photo
+    strength: float
+    only: np.ndarray | None
+    protect: np.ndarray | None
+    cut: tuple[Sides, int]
+
+
+@st.composite
+def sizes(draw):
+    """Of one or two levels; or long and narrow, so that there are up to four."""
+    if draw(st.booleans()):
+        return draw(st.integers(16, 330)), draw(st.integers(16, 530))
+    sides = draw(st.integers(16, 90)), draw(st.integers(1024, 4200))
+    return sides if draw(st.booleans()) else sides[::-1]
+
+
 @st.composite
 def tasks(draw):
-    size = draw(st.integers(16, 330)), draw(st.integers(16, 530))
-    return (
+    size = draw(sizes())
+    return Task(
         photo_of(*size, draw(st.sampled_from([np.uint8, np.uint16]))),
         draw(st.sampled_from([0.0, 0.3, 1.0, 1.5])),
         draw(masks(size)),
         draw(masks(size)),
-        2 * draw(st.integers(20, 300)),
+        (
+            Sides(2 * draw(st.integers(10, 400)), 2 * draw(st.integers(20, 300))),
+            draw(st.integers(0, choose_levels(size) - 1)),
+        ),
     )
 
 
@@ -68,17 +99,21 @@ def tasks(draw):
 @given(task=tasks())
 def test_any_size_mask_strength_and_tile_size_keeps_to_the_bars(both, task):
     net, retoucher = both
-    photo, strength, only, protect, side = task
-    factor = strength * (1 if only is None else only) * (1 if protect is None else 1 - protect)
-    expected, gate = untiled(net, photo, factor)
-    result = tiled(retoucher, photo, side, strength, only, protect)
-    apart = np.abs(result - expected)
+    factor = task.strength * (1 if task.only is None else task.only)
+    factor = factor * (1 if task.protect is None else 1 - task.protect)
+    expected, gate = untiled(net, task.photo, factor)
+    spent = replace(task.photo, pixels=task.photo.pixels.copy())
+    sides, let_go = task.cut
+    sketch = sketched(retoucher, spent, let_go, task.strength, task.only, task.protect)
+    apart = np.abs(joined(retoucher, sketch, sides) - expected)
     assert apart.max() <= (1e-6 if retoucher.precision == "float32" else LARGEST_16_BIT)
-    done, _ = retoucher.retouch(photo, strength, only, protect)
+    # Now over the very pixels that it is made of.
+    told = finish(retoucher._network, retoucher._crew, sketch, spent.pixels, sides)
     shut = np.broadcast_to(gate * factor == 0, gate.shape)
-    assert np.array_equal(done.pixels[shut], photo.pixels[shut])
-    most = np.iinfo(photo.pixels.dtype).max
-    assert np.abs(done.pixels - expected * most).max() <= 0.5 + apart.max() * most + 0.01
+    assert np.array_equal(spent.pixels[shut], task.photo.pixels[shut])
+    most = np.iinfo(spent.pixels.dtype).max
+    assert np.abs(spent.pixels - expected * most).max() <= 0.5 + apart.max() * most + 0.01
+    assert told.changed == (spent.pixels != task.photo.pixels).any(axis=2).mean()
 
 
 @pytest.mark.weights

@@ -9,11 +9,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "abpn_cli"
-EVERYONE = {"photo", "errors", "files"}
+EVERYONE = {"photo", "errors", "files", "cores"}
 MAY_IMPORT: dict[str, set[str]] = {
     "errors": set(),
     "photo": set(),
     "files": {"errors"},
+    "cores": set(),
     "nets": set(),
     "skin": set(),
     "metadata": EVERYONE,

@@ -5,14 +5,18 @@ from __future__ import annotations
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from networks import CONFIG, photo_of, save, untrained
 
 from abpn_cli.engine import Retoucher, choose_device
 from abpn_cli.engine.crew import Crew
+from abpn_cli.engine.memory import MASK_BYTES_PER_PIXEL
 from abpn_cli.errors import DeviceError, PhotoError, UsageError
+from abpn_cli.photo import Photo
 
 
 @pytest.mark.parametrize("size", [(15, 400), (400, 15), (1, 1)])
@@ -122,33 +126,55 @@ def test_float32_on_cuda_means_it_and_keeps_cudnn(retoucher, monkeypatch):
 
 
 MEASURED = """
-import resource, sys
+import sys
 from pathlib import Path
 import numpy as np
 from abpn_cli.engine import Retoucher
 from abpn_cli.photo import Photo
+
+def told(field):  # getrusage would tell the parent's peak where that is higher
+    return int(Path("/proc/self/status").read_text().split(field + ":")[1].split()[0]) * 1024
+
 retoucher = Retoucher(Path(sys.argv[1]), device="cpu")
-pixels = np.empty((4000, 6000, 3), np.uint8)
-pixels[:] = (np.arange(6000) // 24).astype(np.uint8)[:, None]
+height, width = int(sys.argv[2]), int(sys.argv[3])
+pixels = np.empty((height, width, 3), sys.argv[4])
+pixels[:] = (np.arange(width) // 64).astype(pixels.dtype)[:, None]
 photo = Photo(pixels)
-_, edit = retoucher.retouch(photo)
-status = Path("/proc/self/status")
-if status.exists():  # getrusage would tell the parent's peak where that is higher
-    print(int(status.read_text().split("VmHWM:")[1].split()[0]) * 1024)
-else:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)  # bytes on macOS
-print(retoucher.peak_bytes(photo))
-print(edit.mask_fraction)
+planned, at_rest = retoucher.peak_bytes(photo, results=0), told("VmRSS")
+_, edit = retoucher.overwritten(photo)
+print(told("VmHWM"), told("VmHWM") - at_rest, planned, edit.mask_fraction)
 """
+MOST_ABOVE = 400 * 2**20
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no getrusage")
-def test_24_megapixels_stay_within_the_estimate_and_under_2_gib(tmp_path):
+@pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="Linux tells a process's memory")
+@pytest.mark.parametrize(
+    ("height", "width", "dtype"),
+    [(4000, 6000, "uint8"), (12000, 8000, "uint8"), (1000, 50000, "uint16")],
+)
+def test_a_photo_of_any_size_takes_little_above_itself_and_less_than_planned(
+    tmp_path, height, width, dtype
+):
     net = untrained(replace(CONFIG, width=0.5, gate_low=0.01, gate_high=0.02))
     path = save(net, tmp_path / "half.safetensors")
-    command = [sys.executable, "-c", MEASURED, str(path)]
+    command = [sys.executable, "-c", MEASURED, path, str(height), str(width), dtype]
     printed = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()
-    peak, estimate, mask_fraction = int(printed[0]), int(printed[1]), float(printed[2])
-    assert mask_fraction > 0.9
-    assert peak < estimate < 2 * 2**30
+    peak, above, planned = map(int, printed[:3])
+    assert float(printed[3]) > 0.9
+    assert above < MOST_ABOVE
+    assert peak < planned
+
+
+@pytest.mark.parametrize(("dtype", "itemsize"), [(np.uint8, 1), (np.uint16, 2)])
+def test_what_is_planned_grows_with_the_photo_and_its_masks_alone(retoucher, dtype, itemsize):
+    row = np.zeros((1, 1, 3), dtype)
+    planned = [
+        retoucher.peak_bytes(Photo(np.broadcast_to(row, (side, side, 3))), masks, results)
+        for side, masks, results in [(6000, 0, 0), (6000, 0, 1), (6000, 1, 0), (12000, 0, 0)]
+    ]
+    photo = 6000 * 6000 * 3 * itemsize
+    assert planned[1] - planned[0] == photo
+    assert planned[2] - planned[0] == 6000 * 6000 * MASK_BYTES_PER_PIXEL
+    assert planned[3] - planned[0] < 3 * photo + 128 * 2**20
+    assert planned[3] < 4 * photo + 1024 * 2**20

@@ -6,20 +6,25 @@ import numpy as np
 import pytest
 import torch
 
+from abpn_cli.engine import pyramid
 from abpn_cli.engine.colour import AsIs
 from abpn_cli.engine.crew import Crew
 from abpn_cli.engine.pyramid import (
+    HELD_BYTES,
     Canvas,
     Tile,
-    coarse_levels,
     doubled,
-    first_level,
+    first_held,
+    held_bytes,
+    held_levels,
+    hull,
     pad,
     padded_length,
     reflected,
     tiles,
     up,
     upsample,
+    whole,
 )
 from abpn_cli.nets import bpl
 
@@ -73,23 +78,72 @@ def test_tiles_cover_every_pixel_once():
     assert (seen == 1).all()
 
 
+def test_tiles_of_a_tile_cover_it_and_their_hull_is_the_tile():
+    whole_tile = Tile(6, 61, 10, 43)
+    parts = list(whole_tile.tiles(16))
+    seen = np.zeros((70, 50), int)
+    for part in parts:
+        seen[part.window] += 1
+    assert (seen[whole_tile.window] == 1).all()
+    assert seen.sum() == 55 * 33
+    assert hull(parts) == whole_tile
+    assert Tile(5, 61, 10, 43).evened() == Tile(4, 62, 10, 44)
+
+
+@pytest.fixture
+def holding(monkeypatch):
+    """Let only so many of the coarsest levels be held."""
+    return lambda count: monkeypatch.setattr(
+        pyramid, "first_held", lambda size, coarsest: coarsest - count + 1
+    )
+
+
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
-@pytest.mark.parametrize("size", [(16, 16), (17, 300), (515, 1030), (513, 30)])
-def test_the_first_level_in_pieces_equals_the_papers_whole(size, dtype):
+@pytest.mark.parametrize(
+    ("size", "levels"),
+    [
+        ((16, 16), 1),
+        ((17, 300), 2),
+        ((515, 1030), 3),
+        ((513, 30), 2),
+        ((16, 8192), 5),
+        ((32, 32), 5),
+    ],
+)
+def test_levels_held_are_the_papers_however_many_are_passed_by(holding, size, levels, dtype):
     pixels = integers(*size, dtype)
-    canvas = Canvas(pixels, AsIs(), 4)
-    expected = bpl.down(exact_image(pixels, 4))
-    assert np.abs(first_level(canvas, CREW) - to_array(expected)).max() < 1e-6
+    canvas = Canvas(pixels, AsIs(), 2**levels)
+    expected = bpl.laplacian_pyramid(exact_image(pixels, 2**levels), levels).images[1:]
+    for count in range(1, levels + 1):
+        holding(count)
+        held = held_levels(canvas, levels, CREW)
+        assert len(held) == count
+        for image, exact in zip(held, expected[-count:], strict=True):
+            assert np.abs(image - to_array(exact)).max() < 1e-6
 
 
-@pytest.mark.parametrize("size", [(16, 8192), (32, 32), (250, 375)])
-def test_coarse_levels_are_the_papers_down_to_one_pixel(size):
-    pixels = integers(*size)
-    canvas = Canvas(pixels, AsIs(), 32)
-    images = coarse_levels(first_level(canvas, CREW), 5)
-    expected = bpl.laplacian_pyramid(exact_image(pixels, 32), 5).images[1:]
-    for image, whole in zip(images, expected, strict=True):
-        assert np.abs(image - to_array(whole)).max() < 1e-6
+def test_a_piece_of_any_level_is_cut_from_the_papers_whole():
+    pixels = integers(130, 200)
+    canvas = Canvas(pixels, AsIs(), 8)
+    images = bpl.laplacian_pyramid(exact_image(pixels, 8), 3).images
+    for level in range(4):
+        for tile in tiles(canvas.level_size(level), 10):
+            pieces = canvas.pieces(tile, level)
+            assert [piece.size for piece in pieces] == [im.shape[2:] for im in images[: level + 1]]
+            assert pieces[-1].tile == tile
+            for piece, exact in zip(pieces, images[: level + 1], strict=True):
+                assert np.abs(piece.image - to_array(exact)[piece.tile.window]).max() < 1e-6
+
+
+@pytest.mark.parametrize(
+    "size", [(512, 512), (4096, 6144), (10656, 14208), (64, 200064), (65536, 65536)]
+)
+def test_levels_held_take_little_of_a_photo_of_any_size(size):
+    first = first_held(size, 9)
+    assert held_bytes(size, first) <= HELD_BYTES or first == 9
+    assert first == 1 or held_bytes(size, first - 1) > HELD_BYTES
+    pixels = sum((size[0] >> level) * (size[1] >> level) for level in range(first, 10))
+    assert 2 * 3 * 4 * pixels <= held_bytes(size, first)  # I_i and B_i in float32
 
 
 @pytest.mark.parametrize("size", [(1, 1), (1, 7), (2, 2), (40, 55)])
@@ -102,14 +156,14 @@ def test_coarse_levels_are_the_papers_down_to_one_pixel(size):
 )
 def test_a_doubled_tile_is_cut_from_the_papers_whole(size, enlarge, exact):
     coarse = noise(*size)
-    whole = to_array(exact(to_tensor(coarse)))
-    for tile in tiles(whole.shape[:2], 16):
-        cut = doubled(coarse, tile, enlarge)
-        assert np.abs(cut - whole[tile.window]).max() < 1e-6
+    expected = to_array(exact(to_tensor(coarse)))
+    for tile in tiles(expected.shape[:2], 16):
+        cut = doubled(whole(coarse), tile, enlarge)
+        assert np.abs(cut - expected[tile.window]).max() < 1e-6
 
 
 def test_a_view_across_the_photos_edge_shows_its_reflection():
     pixels = integers(17, 19)
-    whole = to_array(exact_image(pixels, 16))
+    expected = to_array(exact_image(pixels, 16))
     tile = Tile(10, 32, 4, 32)
-    assert np.abs(Canvas(pixels, AsIs(), 16).image(tile) - whole[tile.window]).max() < 1e-6
+    assert np.abs(Canvas(pixels, AsIs(), 16).image(tile) - expected[tile.window]).max() < 1e-6

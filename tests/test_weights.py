@@ -174,3 +174,12 @@ def test_the_shipped_weights_are_whole_small_and_start_from_untouched(task):
     wanted = {"data", "licence", "config", "metrics", "command", "sha256", "date"}
     assert wanted <= set(card)
     assert len(card["known failures"]) > 2
+
+
+def test_a_file_written_over_in_place_leaves_what_was_loaded_from_it(file):
+    loaded = weights.load(file, CPU).net.state_dict()
+    kept = {name: tensor.clone() for name, tensor in loaded.items()}
+    with file.open("r+b") as same:  # the same file, not another under its name
+        same.write(bytes(file.stat().st_size))
+    for name, tensor in loaded.items():
+        assert torch.equal(tensor, kept[name]), name

@@ -10,15 +10,18 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from time import perf_counter
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from ..cores import Cores
 from ..errors import AbpnError, PhotoError
 from ..photo import Edit, Job, Outcome, Photo, Seconds
 
 Product = TypeVar("Product")
 Result = TypeVar("Result")
+Core = Callable[[], AbstractContextManager[None]]  # entered by whoever computes
 
 OUTCOMES_AHEAD = 256  # skipped and failed photos that may wait for a slow one before them
 SETTLING_AHEAD = 8  # jobs that are being settled, or are settled and wait for room
@@ -81,8 +84,11 @@ def run(
     stages: Stages[Product],
     limits: Limits,
     stopped: Callable[[], bool],
+    cores: Cores | None = None,
 ) -> Iterator[Outcome]:
     """Do the jobs; yield one outcome each, in their order.
+
+    cores: of which every stage of a photo holds one while it works, where there are any.
 
     A PhotoError costs its photo. Any other error of ours ends the run: photos being written are
     finished and told of, the rest is dropped, then the error is raised. The same, without an
@@ -94,7 +100,7 @@ def run(
         ThreadPoolExecutor(limits.encoders) as encoders,
     ):
         crews = _Crews(settlers, decoders, encoders)
-        belt = _Belt(iter(jobs), stages, limits, crews)
+        belt = _Belt(iter(jobs), stages, limits, crews, cores.one if cores else nullcontext)
         try:
             while belt.advance(stopped()):
                 yield from belt.settled()
@@ -144,11 +150,13 @@ class _Belt(Generic[Product]):
         stages: Stages[Product],
         limits: Limits,
         crews: _Crews,
+        core: Core,
     ) -> None:
         self.feed = feed
         self.stages = stages
         self.limits = limits
         self.crews = crews
+        self.core = core
         self.settling: deque[tuple[Job, Future[_Settled]]] = deque()
         self.line: deque[_InHand] = deque()
         self.waiting: _InHand | None = None  # costed, and too large for the room there is
@@ -207,7 +215,7 @@ class _Belt(Generic[Product]):
             self.waiting = None
             if item.outcome is None:
                 decode = self.stages.decode
-                item.decoding = self.crews.decoders.submit(_timed, decode, item.job)
+                item.decoding = self.crews.decoders.submit(_timed, self.core, decode, item.job)
             self.line.append(item)
 
     def _settle(self) -> None:
@@ -221,7 +229,7 @@ class _Belt(Generic[Product]):
                 settled = Future()
                 settled.set_result(_Settled(job, 0))
             else:
-                settled = self.crews.settlers.submit(_settle_and_cost, self.stages, job)
+                settled = self.crews.settlers.submit(_settle_and_cost, self.core, self.stages, job)
             self.settling.append((job, settled))
 
     def _next(self) -> _InHand | None:
@@ -259,20 +267,19 @@ class _Belt(Generic[Product]):
                 megapixels=height * width / 1e6,
                 warnings=item.job.warnings + photo.warnings,
             )
-            start = perf_counter()
-            finished = self.stages.retouch(item.job, photo)
+            finished, seconds = _timed(self.core, self.stages.retouch, item.job, photo)
         except AbpnError as error:
             self._note(error)
             item.outcome = _failed(item.job, error, item.outcome)
             return
         item.outcome = replace(
             item.outcome,
-            seconds=replace(item.outcome.seconds, retouch=perf_counter() - start),
+            seconds=replace(item.outcome.seconds, retouch=seconds),
             edit=finished.edit,
             warnings=item.job.warnings + finished.warnings,
         )
         item.encoding = self.crews.encoders.submit(
-            _timed, self.stages.encode, item.job, finished.product
+            _timed, self.core, self.stages.encode, item.job, finished.product
         )
 
     def _outcome(self, item: _InHand) -> Outcome:
@@ -314,17 +321,19 @@ class _Belt(Generic[Product]):
         self.line = deque(item for item in self.line if item.decoding is None)
 
 
-def _settle_and_cost(stages: Stages[Any], job: Job) -> _Settled:
+def _settle_and_cost(core: Core, stages: Stages[Any], job: Job) -> _Settled:
     """Settle a job and, where there is something to do, estimate what it will hold."""
-    job = stages.settle(job)
-    return _Settled(job, 0 if job.skip else stages.cost(job))
+    with core():
+        job = stages.settle(job)
+        return _Settled(job, 0 if job.skip else stages.cost(job))
 
 
-def _timed(work: Callable[..., Result], *arguments: object) -> Timed[Result]:
-    """Do the work and say how long it took."""
-    start = perf_counter()
-    result = work(*arguments)
-    return Timed(result, perf_counter() - start)
+def _timed(core: Core, work: Callable[..., Result], *arguments: object) -> Timed[Result]:
+    """Do the work on a core and say how long it took, the waiting for one not counted."""
+    with core():
+        start = perf_counter()
+        result = work(*arguments)
+        return Timed(result, perf_counter() - start)
 
 
 def _failed(job: Job, error: AbpnError, so_far: Outcome | None = None) -> Outcome:

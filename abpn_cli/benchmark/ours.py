@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..engine import Retoucher
-from ..engine.gate import Gate
-from ..engine.network import Painted
+from ..engine.gate import Gate, Plane
 from ..photo import Photo
 from .plain import forced_mask
 
@@ -28,11 +27,8 @@ class ForcedRetoucher(Retoucher):
         super().__init__(weights, device, precision, max_bytes=2**62)
         self._share = share
 
-    def _gate(self, photo: Photo, painted: Painted) -> Gate:
-        rows, columns = painted.mask.shape
-        return super()._gate(
-            photo, Painted(painted.retouched, forced_mask((rows, columns), self._share))
-        )
+    def _gate(self, photo: Photo, mask: Plane) -> Gate:
+        return super()._gate(photo, forced_mask((mask.shape[0], mask.shape[1]), self._share))
 
 
 class Distance(NamedTuple):

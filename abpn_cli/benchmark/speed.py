@@ -20,8 +20,9 @@ from .processes import Worker, WorkerLostError, workers
 MIB = 2**20
 # Measured for the plain network: maps of 16 channels of the photo's size, twice, and the pyramids.
 PLAIN_BYTES_PER_PIXEL = 280
-OURS_BYTES_PER_PIXEL = 24  # photo, result, coarse levels; measured less
+OURS_BYTES_PER_PIXEL = 9  # the photo, and two more where results are compared
 PROGRAM_BYTES = 700 * MIB
+# "transfers" are copies between host and device: 0 where the CPU does it all.
 STAGES = ("thumbnail", "lrl", "pyramid", "refine", "blend", "transfers")
 ALONE = ("lrl",)  # stages that one thread calls and waits for; the others, each thread does
 PAINTER_DEVIATION = 0.02  # of the last LAM's weights: edits of some percent

@@ -47,6 +47,7 @@ def speed_text(sized: Sized) -> str:
         lines.append(
             f"Paper, Table 3 (Tesla P100): {paper.seconds * 1000:.0f} ms, {paper.megabytes} MB."
         )
+        lines += [_without_copies(row) for row in sized.rows if row.stages and row.share == 1]
     return "\n".join(lines) + "\n"
 
 
@@ -60,14 +61,23 @@ def _table(title: str, headings: Iterable[str]) -> Table:
 def _speed_cells(row: Row, plain: Row, megapixels: float) -> list[str]:
     seconds = median(row.seconds)
     return [
-        f"{seconds:.3f}",
-        f"{min(row.seconds):.3f}–{max(row.seconds):.3f}",
+        _seconds(seconds),
+        f"{_seconds(min(row.seconds))}–{_seconds(max(row.seconds))}",
         _times(plain.seconds, row.seconds),
         f"{median(row.cpu_seconds):.3f}",
         _times(plain.cpu_seconds, row.cpu_seconds),
         f"{seconds / megapixels * 1000:.1f}",
         *(_mebibytes(value) for value in (row.peak, row.above, row.device_peak)),
     ]
+
+
+def _seconds(seconds: float) -> str:
+    """Three decimals; five of what is over in no time, as on a GPU."""
+    return f"{seconds:.5f}" if seconds < 0.1 else f"{seconds:.3f}"
+
+
+def _milliseconds(seconds: float) -> str:
+    return f"{seconds * 1000:.2f}" if seconds < 0.01 else f"{seconds * 1000:.0f}"
 
 
 def _times(slow: Sequence[float], fast: Sequence[float]) -> str:
@@ -80,11 +90,16 @@ def _exact_cells(row: Row) -> list[str]:
     else:
         psnr = "equal" if row.psnr is None else f"{row.psnr:.1f}"
         told = [f"{row.largest * 255:.5f}", psnr, "exact" if row.untouched else "CHANGED"]
-    return [*(f"{row.stages[name] * 1000:.0f}" for name in STAGES), *told]
+    return [*(_milliseconds(row.stages[name]) for name in STAGES), *told]
 
 
 def _mebibytes(count: int | None) -> str:
     return NOTHING if count is None else f"{count / MIB:.0f}"
+
+
+def _without_copies(row: Row) -> str:
+    stages = sum(seconds for name, seconds in row.stages.items() if name != "transfers")
+    return f"{row.name}, without copies between host and device: {_milliseconds(stages)} ms."
 
 
 def _left_out(rows: Sequence[Row]) -> list[str]:

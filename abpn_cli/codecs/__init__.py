@@ -36,6 +36,7 @@ from .formats import (
     Encoded,
     EncodeOptions,
     Header,
+    useful_threads,
 )
 from .headers import probe, read_header
 from .masks import (
@@ -72,6 +73,7 @@ __all__ = [
     "read_stamped",
     "sniff",
     "upright_sidecar",
+    "useful_threads",
     "write_atomic",
     "write_mask",
     "write_overlay",

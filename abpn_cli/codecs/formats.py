@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import __version__
 from ..errors import PhotoError
-from ..photo import Provenance
+from ..photo import FormatName, Provenance
 
 Values = NDArray[Any]  # uint8 or uint16, any shape
 
@@ -72,6 +72,7 @@ class EncodeOptions:
     provenance:       what a history in the photo's XMP is told.
     keeping_bytes:    the most memory that "keep-untouched" may hold, the photo included; None for
                       any. A photo that takes more is encoded whole.
+    threads:          that may compress at the same time, of formats that can: `useful_threads`.
     """
 
     quality: int = 95
@@ -79,6 +80,12 @@ class EncodeOptions:
     jpeg: Literal["keep-untouched", "reencode"] = "keep-untouched"
     provenance: Provenance = Provenance(__version__)
     keeping_bytes: int | None = None
+    threads: int = 1
+
+
+def useful_threads(format: FormatName) -> int:
+    """Return how many threads writing a format can use."""
+    return 2 if format == "tiff" else 1
 
 
 class Encoded(NamedTuple):

@@ -18,7 +18,6 @@ from .formats import SOFTWARE, EncodeOptions, Values, to_16_bit
 
 _EXTRA_SAMPLE = {"straight": 2, "associated": 1, "other": 0}
 _STRIP_ROWS = 64
-_WORKERS = 2
 # tifffile writes no Exif and GPS pointers; these stand in for them and are renamed afterwards
 _STAND_IN = {EXIF_IFD: EXIF_IFD - 1, GPS_IFD: GPS_IFD - 1}
 
@@ -73,7 +72,7 @@ def write(path: Path, photo: Photo, options: EncodeOptions) -> list[str]:
             resolution=(tags.resolution.x, tags.resolution.y),
             resolutionunit=tags.resolution.unit,
             extratags=extra,
-            maxworkers=_WORKERS,
+            maxworkers=options.threads,
         )
     pointers = [tag for tag, offset in ((EXIF_IFD, tags.exif), (GPS_IFD, tags.gps)) if offset]
     _rename_stand_ins(path, order, pointers)

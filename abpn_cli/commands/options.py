@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -10,12 +9,14 @@ from typing import Annotated
 
 import typer
 
+from ..cores import available
 from ..errors import UsageError, shown
 
 STDOUT = Path("-")
 BYTES_PER_UNIT = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 PIXELS_PER_UNIT = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9}
 FEWEST_PIXELS = 10**4  # fewer: the unit was forgotten
+MOST_WORKERS = 8  # processes that decode; each takes 60 MB before it has a photo
 SMALLEST_MEMORY = 256 * 2**20  # below, not even a phone's photo fits
 
 
@@ -138,7 +139,9 @@ MaxMemory = Annotated[
 ]
 JobsOption = Annotated[
     int | None,
-    typer.Option("--jobs", metavar="N", help="Photos decoded at once. [default: by core count]"),
+    typer.Option(
+        "--jobs", metavar="N", help="Cores to use, decoders and encoders included. [default: all]"
+    ),
 ]
 MaxPixels = Annotated[
     str, typer.Option(metavar="COUNT", help="Refuse photos of more pixels: 250M, 1.2G.")
@@ -265,17 +268,26 @@ def check_folder(option: str, folder: Path) -> None:
         raise UsageError(f"{option} {shown(folder)}: is not a folder. Check the path.")
 
 
-def worker_count(jobs: int | None) -> int:
-    """Return `--jobs`, or a few for the machine at hand: the network needs the cores more.
+def core_count(jobs: int | None) -> int:
+    """Return `--jobs`, or how many cores there are.
 
     Raises:
         UsageError: below 1.
     """
     if jobs is None:
-        return max(2, min(8, (os.cpu_count() or 1) // 2))
+        return available()
     if jobs < 1:
         raise UsageError(f"--jobs {jobs}: is out of range. Give a number from 1 up.")
     return jobs
+
+
+def worker_count(jobs: int | None) -> int:
+    """Return how many photos are decoded at once: each takes a process, and memory.
+
+    Raises:
+        UsageError: `--jobs` is below 1.
+    """
+    return min(core_count(jobs), MOST_WORKERS)
 
 
 def check_voices(quiet: bool, verbose: bool, json: Path | None, ndjson: bool) -> None:

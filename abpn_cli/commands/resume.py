@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from .. import __version__
 from ..errors import PhotoError
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ..batch.pipeline import Stages
     from ..batch.resume import Resume
     from ..codecs import DecodePool
+    from ..cores import Cores
     from ..engine import Engine
     from ..photo import Job
 
@@ -47,11 +48,20 @@ class Resumable:
     foresee: Callable[[list[Job]], list[Job]]
 
 
+class Workplace(NamedTuple):
+    """What photos are done with: the networks, the decoders, the journal, the run's cores."""
+
+    engine: Engine
+    pool: DecodePool
+    keeper: Keeper
+    cores: Cores
+
+
 def go(
     settings: shoot.Settings,
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Engine, DecodePool, Keeper], Stages[Product]],
+    stages: Callable[[Workplace], Stages[Product]],
 ) -> None:
     """Do a run, or tell what it would do; what earlier runs have done is kept.
 
@@ -59,7 +69,7 @@ def go(
         settings: what the user asked for.
         jobs: the plan.
         asked: what outputs depend on, and when those that exist are written again.
-        stages: makes the verb's own work from the network, the decoders and the journal.
+        stages: makes the verb's own work from what it is done with.
 
     Raises:
         typer.Exit: with the run's exit code, where it is not 0.
@@ -83,7 +93,7 @@ def _run(
     weights: Mapping[str, Path],
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Engine, DecodePool, Keeper], Stages[Product]],
+    stages: Callable[[Workplace], Stages[Product]],
 ) -> None:
     from ..batch.journal import journal_path
     from ..batch.keeper import keep_journal
@@ -91,17 +101,26 @@ def _run(
 
     made_on = _maker(settings, weights, asked)  # before they are loaded: changes are noticed
     room = shoot.room_for(settings, len(jobs))
-    engine = Late(lambda: shoot.load_engine(settings, weights))
-    if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is made in vain
-        engine.get()
-    with keep_journal(asked.out) as keeper, ExitStack() as stack:
+    cores = shoot.cores_of(settings)
+    with ExitStack() as stack:
+        # The processes first: they get ready while the networks are loaded.
+        pool = Late(lambda: stack.enter_context(shoot.make_pool(settings, room.decoders)))
+
+        def load() -> Engine:
+            pool.get()
+            return shoot.load_engine(settings, weights, cores)
+
+        engine = Late(load)
+        if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is in vain
+            engine.get()
+        keeper = stack.enter_context(keep_journal(asked.out))
 
         def make() -> Workshop[Product]:
             retoucher = engine.get()
             device = retoucher.device
             keeper.begin(made_on(Means(device.type, retoucher.precision)))
-            pool = stack.enter_context(shoot.make_pool(settings, room.decoders))
-            return Workshop(stages(retoucher, pool, keeper), str(device))
+            work = stages(Workplace(retoucher, pool.get(), keeper, cores))
+            return Workshop(work, str(device))
 
         workshop = Late(make)
         alike = list(map(made_on, possible_means(settings)))
@@ -111,7 +130,9 @@ def _run(
             device = workshop.get().device
         work = put_off(workshop, resume.settle)
         story = Story(settings, weights, jobs, keeper.warnings)
-        story.tell_run(lambda stopped: keeper.failures(run(jobs, work, room, stopped)), device)
+        story.tell_run(
+            lambda stopped: keeper.failures(run(jobs, work, room, stopped, cores)), device
+        )
 
 
 def _settled(

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from ..batch.keeper import Keeper
     from ..batch.pipeline import Finished, Stages
     from ..batch.sources import Source
-    from ..codecs import DecodePool, EncodeOptions
+    from ..codecs import EncodeOptions
+    from ..cores import Cores
     from ..engine import Engine
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
@@ -269,12 +270,13 @@ class _Looks:
         }
         return {**self.only.of(job), **self.protect.of(job), **sidecars}
 
-    def stages(self, retoucher: Engine, pool: DecodePool, keeper: Keeper) -> Stages[_Product]:
+    def stages(self, place: resume.Workplace) -> Stages[_Product]:
         """Join the rooms: how a photo is decoded, retouched, and encoded."""
         from ..batch.pipeline import Stages
         from ..codecs import EncodeOptions, grey_of
         from ..photo import Provenance
 
+        retoucher, pool, keeper, cores = place
         made = keeper.run
         encode_options = EncodeOptions(
             self.quality,
@@ -287,8 +289,8 @@ class _Looks:
             cost=lambda job: shoot.bytes_in_hand(job, pool.probe, self.jpeg is JpegMode.KEEP),
             decode=lambda job: pool.decode(job.source),
             retouch=self._work(retoucher, lambda path: grey_of(pool.decode_whole(path))),
-            encode=lambda job, delivery: _encode(
-                job, delivery, encode_options, self.upright, keeper
+            encode=lambda job, product: _encode(
+                job, product, _Writing(encode_options, self.upright, keeper, cores)
             ),
         )
 
@@ -303,10 +305,10 @@ class _Looks:
 
         def work(job: Job, photo: Photo) -> Finished[_Product]:
             only, protect = only_of(job), protect_of(job)
-            done, edit = retoucher.retouch(photo, self.strength, only.mask, protect.mask)
             mask = None
             if job.mask is not None:
                 mask = kept_mask(retoucher.gate(photo), photo.metadata.orientation, self.upright)
+            done, edit = retoucher.overwritten(photo, self.strength, only.mask, protect.mask)
             if self.upright:
                 done = make_upright(done)
             told = tuple(filter(None, (only.warning, protect.warning)))
@@ -315,19 +317,28 @@ class _Looks:
         return work
 
 
-def _encode(
-    job: Job, product: _Product, encode_options: EncodeOptions, upright: bool, keeper: Keeper
-) -> tuple[str, ...]:
+class _Writing(NamedTuple):
+    """How, and with what, outputs are written."""
+
+    options: EncodeOptions
+    upright: bool
+    keeper: Keeper
+    cores: Cores
+
+
+def _encode(job: Job, product: _Product, how: _Writing) -> tuple[str, ...]:
     """Write a photo and what goes with it; the photo last, so that it stands for all of them."""
     from .. import codecs
     from ..batch.plan import written_by
 
-    photo, ready = product.photo, (delivery := keeper.delivery(job)).ready
+    photo, ready = product.photo, (delivery := how.keeper.delivery(job)).ready
     with together(written_by(job)[1:]):
         if job.mask is not None and product.mask is not None:
             orientation = photo.metadata.orientation
             codecs.write_mask(product.mask, job.mask, orientation, ready(job.mask))
-        copy_sidecars(job, codecs.upright_sidecar if upright else bytes, ready)
-        left_out = codecs.encode(photo, job.target, job.format, encode_options, ready(job.target))
+        copy_sidecars(job, codecs.upright_sidecar if how.upright else bytes, ready)
+        with how.cores.more(codecs.useful_threads(job.format)) as threads:
+            choices = replace(how.options, threads=threads)
+            left_out = codecs.encode(photo, job.target, job.format, choices, ready(job.target))
     delivery.done(photo.digest)
     return left_out

@@ -10,12 +10,15 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ..cores import Cores
 from ..errors import TargetError, UsageError, WeightsError, shown
+from .late import torch_coming
 from .options import (
     STDOUT,
     Precision,
     RawSpace,
     check_voices,
+    core_count,
     memory_bytes,
     pixel_count,
     task_names,
@@ -94,19 +97,20 @@ def settled(jobs: Sequence[Job], settle: Callable[[Job], Job]) -> list[Job]:
         return list(crew.map(settle, jobs))
 
 
-def load_engine(settings: Settings, weights: Mapping[str, Path]) -> Engine:
+def load_engine(settings: Settings, weights: Mapping[str, Path], cores: Cores) -> Engine:
     """Load the networks.
 
-    weights: the file of each task, as `find_weights` returns them.
+    weights: the file of each task, as `find_weights` returns them; cores: the run's.
 
     Raises:
         WeightsError, DeviceError, UsageError: as `Retoucher`.
     """
-    from ..engine.tasks import Means, make_engine
+    with torch_coming():
+        from ..engine.tasks import Means, make_engine
 
     limit = memory_bytes(settings.max_memory)
     precision = settings.precision.value
-    means = Means(settings.device, precision, limit, settings.detail, settings.keep_moles)
+    means = Means(settings.device, precision, limit, settings.detail, settings.keep_moles, cores)
     return make_engine(weights, means)
 
 
@@ -118,6 +122,11 @@ def make_pool(settings: Settings, workers: int) -> DecodePool:
         pixel_count(settings.max_pixels), settings.accept_damaged, settings.raw_space.value
     )
     return DecodePool(workers, options)
+
+
+def cores_of(settings: Settings) -> Cores:
+    """Make the run's budget of threads, as `--jobs` has it."""
+    return Cores(core_count(settings.jobs))
 
 
 def room_for(settings: Settings, photos: int) -> Limits:
@@ -166,15 +175,14 @@ def with_doubts(settings: Settings, files: Mapping[str, Path]) -> Settings:
 
 
 def limits_for(workers: int, max_bytes: int) -> Limits:
-    """Decide how much may be in hand: a photo with each worker, one with the network, one ready.
+    """Decide how much may be in hand: as many decoded as written at once, and one retouched.
 
     The network's own bound is `max_bytes` as well, and both hold together: a photo large enough
     to need most of it is more than a quarter of it in hand, and so is alone in hand.
     """
     from ..batch.pipeline import Limits
 
-    encoders = min(workers, 2)  # an encoder compresses with several threads of its own
-    return Limits(workers + encoders + 1, max_bytes // IN_HAND_SHARE, workers, encoders)
+    return Limits(2 * workers + 1, max_bytes // IN_HAND_SHARE, workers, workers)
 
 
 def bytes_in_hand(job: Job, probe: Callable[[Path], Header], keeps_jpeg: bool = False) -> int:

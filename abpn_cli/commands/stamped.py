@@ -69,21 +69,29 @@ def go(
     from ..batch.pipeline import run
 
     room = shoot.room_for(settings, len(jobs))
-    engine = Late(lambda: shoot.load_engine(settings, weights))
-    device = settings.device
-    if any(map(stamps.is_due, jobs)):  # then what is wrong with it is told first, and alone
-        device = str(engine.get().device)
-    with asked.held, ExitStack() as stack:
+    cores = shoot.cores_of(settings)
+    with ExitStack() as stack:
+        # The processes first: they get ready while the networks are loaded.
+        pool = Late(lambda: stack.enter_context(shoot.make_pool(settings, room.decoders)))
+
+        def load() -> Engine:
+            pool.get()
+            return shoot.load_engine(settings, weights, cores)
+
+        engine = Late(load)
+        device = settings.device
+        if any(map(stamps.is_due, jobs)):  # then what is wrong with it is told first, and alone
+            device = str(engine.get().device)
+        stack.enter_context(asked.held)
 
         def make() -> Workshop[Product]:
             retoucher = engine.get()
             made = digest(Means(retoucher.device.type, retoucher.precision))
-            pool = stack.enter_context(shoot.make_pool(settings, room.decoders))
-            return Workshop(stages(retoucher, pool, made), str(retoucher.device))
+            return Workshop(stages(retoucher, pool.get(), made), str(retoucher.device))
 
         work = put_off(Late(make), stamps.settle)
         story = Story(settings, weights, jobs)
-        story.tell_run(lambda stopped: run(jobs, work, room, stopped), device)
+        story.tell_run(lambda stopped: run(jobs, work, room, stopped, cores), device)
 
 
 def _digester(

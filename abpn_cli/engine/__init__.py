@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from ..cores import Cores
 from ..errors import PhotoError
 from ..nets.abpn import MIN_SIDE
 from ..nets.lrl import LRL_MULTIPLE, MASK_STRIDE
@@ -18,6 +20,7 @@ from ..photo import (
     Edit,
     Notice,
     Photo,
+    Pixels,
     mask_fit,
     turn_back,
     turn_upright,
@@ -27,12 +30,13 @@ from .base import Engine, Worked
 from .colour import Image, colour_space
 from .contours import damp_ghosts
 from .crew import Crew
+from .device import DevicePath, Order
 from .finish import Sketch, finish, no_numbers, unrounded
 from .gate import Gate, Plane, Reach, fit_mask
-from .memory import PROGRAM_BYTES, check_fits, peak_bytes
+from .memory import PROGRAM_BYTES, Needs, check_fits, peak_bytes
 from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
-from .pyramid import Canvas, Tile, coarse_levels, first_level, pad, padded_length
+from .pyramid import Canvas, Tile, held_levels, pad, padded_length
 
 __all__ = ["Engine", "Retoucher", "Worked", "choose_device"]
 
@@ -47,6 +51,7 @@ class Retoucher(Engine):
         precision: str = "float32",
         max_bytes: int = 4 * 2**30,
         detail: bool = False,
+        cores: Cores | None = None,
     ) -> None:
         """Load the weights.
 
@@ -55,6 +60,7 @@ class Retoucher(Engine):
                    convolutions.
         max_bytes: what one photo may take, program and network included.
         detail:    one pyramid level less: a thumbnail of twice the side.
+        cores:     whose threads this is to share; of its own, as many as torch has, without.
 
         Raises:
             UsageError: an unknown device or precision, or fp16 on the CPU.
@@ -63,7 +69,8 @@ class Retoucher(Engine):
         """
         where = choose_device(device)
         self._network = Network(weights, where, choose_precision(precision, where))
-        self._crew = Crew()
+        self._device_path = DevicePath(self._network) if where.type == "cuda" else None
+        self._crew = Crew(cores)
         self._weights = weights
         self._max_bytes = max_bytes
         self._detail = detail
@@ -80,15 +87,26 @@ class Retoucher(Engine):
         Raises:
             PhotoError, DeviceError: as `retouch`.
         """
-        with self._network.at_work():
-            sketch, warnings = self._sketch(photo, strength, only, protect)
-            done = finish(self._network, self._crew, sketch)
-        edit = Edit(
-            done.gated, done.changed, sketch.levels, str(self.device), done.largest, sketch.ghosts,
-            precision=self.precision,
-        )  # fmt: skip
-        retouched = with_warnings(replace(photo, pixels=done.pixels), *warnings)
-        return Worked(retouched, edit, sketch.reach.gate.opened)
+        order, warnings = self._order(photo, strength, only, protect)
+        return self._worked(photo, order, warnings, photo.pixels.copy)
+
+    def overwritten(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+    ) -> tuple[Photo, Edit]:
+        """Do what `retouch` does, on the CPU in the photo's own pixels if they can be written to.
+
+        Raises:
+            PhotoError, DeviceError: as `retouch`; then the pixels may be changed in part.
+        """
+        if self._device_path is not None or not photo.pixels.flags.writeable:
+            return self.retouch(photo, strength, only, protect)
+        order, warnings = self._order(photo, strength, only, protect, results=0)
+        worked = self._worked(photo, order, warnings, lambda: photo.pixels)
+        return worked.photo, worked.edit
 
     def unrounded(
         self,
@@ -102,9 +120,12 @@ class Retoucher(Engine):
         Raises:
             PhotoError, DeviceError: as `retouch`.
         """
+        order, _ = self._order(photo, strength, only, protect)
         with self._network.at_work():
-            sketch, _ = self._sketch(photo, strength, only, protect)
-            yield from unrounded(self._network, self._crew, sketch)
+            if self._device_path is not None and self._device_path.takes(order.canvas):
+                yield from self._device_path.unrounded(order)
+            else:
+                yield from unrounded(self._network, self._crew, self._sketch(photo, order))
 
     @property
     def device(self) -> torch.device:
@@ -123,12 +144,13 @@ class Retoucher(Engine):
             PhotoError: as `retouch`.
             DeviceError: the device is out of memory.
         """
-        self._check(photo, masks=1)
-        canvas, _ = self._canvas(photo)
+        order, _ = self._order(photo, masks=1, results=0)
         with self._network.at_work():
-            images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
-            painted = self._paint(photo, images[-1])
-        return self._gate(photo, painted).whole()
+            if self._device_path is not None and self._device_path.takes(order.canvas):
+                return self._device_path.gate(order).whole()
+            thumbnail = held_levels(order.canvas, order.levels, self._crew)[-1]
+            painted = self._paint(photo, thumbnail)
+        return order.open(painted.mask).whole()
 
     @property
     def task(self) -> str:
@@ -161,37 +183,71 @@ class Retoucher(Engine):
         """What the program itself leaves of the memory allowed."""
         return self._max_bytes - PROGRAM_BYTES
 
-    def peak_bytes(self, photo: Photo, masks: int = 0) -> int:
-        """Most memory that a photo takes, program, network and so many user's masks included."""
-        return peak_bytes(
-            photo,
-            self._outlook(photo).thumbnail,
-            self._network.weight_bytes,
-            self._network.config.width,
-            masks,
-            self._crew.size,
-        )
+    def peak_bytes(self, photo: Photo, masks: int = 0, results: int = 1) -> int:
+        """Most memory that a photo takes, program, network and so many user's masks included.
 
-    def _sketch(
-        self, photo: Photo, strength: float, only: Plane | None, protect: Plane | None
-    ) -> tuple[Sketch, list[str]]:
-        """Find the edit at thumbnail size; arguments as of `retouch`, and warnings for the user."""
-        self._check(photo, masks=sum(mask is not None for mask in (only, protect)))
+        results: photos that are made besides the one given; none where it is overwritten.
+        """
+        config = self._network.config
+        needs = Needs(self._network.weight_bytes, config.width, self._crew.size, masks, results)
+        return peak_bytes(photo, self._outlook(photo), needs)
+
+    def _order(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+        masks: int = 0,
+        results: int = 1,
+    ) -> tuple[Order, list[str]]:
+        """Look at all that can be wrong; arguments as of `retouch`, and warnings for the user.
+
+        masks: how many planes of the photo's size there will be besides the user's; results: as of
+        `peak_bytes`.
+        """
+        self._check(photo, masks + sum(mask is not None for mask in (only, protect)), results)
         only, only_warning = fitted(only, photo, "--only")
         protect, protect_warning = fitted(protect, photo, "--protect")
         canvas, colour_warning = self._canvas(photo)
-        images = coarse_levels(first_level(canvas, self._crew), self._levels(photo))
-        painted = self._paint(photo, images[-1])
-        layer = self._network.unblend(images[-1], painted.retouched)
-        gate = self._gate(photo, painted)
-        seen = Gate(gate.grid, MASK_STRIDE, images[-1].shape[:2]).whole()[..., None]
-        retouched = self._network.blend(images[-1], layer * seen)
-        layer, ghosts = damp_ghosts(images[-1], retouched, layer)
-        reach = Reach(gate, strength, only, protect)
-        warnings = [w for w in (colour_warning, only_warning, protect_warning) if w]
-        return Sketch(photo.source, canvas, images, layer, reach, ghosts), warnings
+        order = Order(
+            photo.source, canvas, self._levels(photo), photo.metadata.orientation,
+            partial(self._gate, photo), strength, only, protect,
+        )  # fmt: skip
+        return order, [w for w in (colour_warning, only_warning, protect_warning) if w]
 
-    def _check(self, photo: Photo, masks: int) -> None:
+    def _worked(
+        self, photo: Photo, order: Order, warnings: list[str], target: Callable[[], Pixels]
+    ) -> Worked:
+        """Retouch; target: makes the integers that the CPU's way writes over."""
+        with self._network.at_work():
+            if self._device_path is not None and self._device_path.takes(order.canvas):
+                done, gate, ghosts = self._device_path.retouch(order)
+            else:
+                sketch = self._sketch(photo, order)
+                gate, ghosts = sketch.reach.gate, sketch.ghosts
+                done = finish(self._network, self._crew, sketch, target())
+        edit = Edit(
+            done.gated, done.changed, order.levels, str(self.device), done.largest, ghosts,
+            precision=self.precision,
+        )  # fmt: skip
+        retouched = with_warnings(replace(photo, pixels=done.pixels), *warnings)
+        return Worked(retouched, edit, gate.opened)
+
+    def _sketch(self, photo: Photo, order: Order) -> Sketch:
+        """Find the edit at thumbnail size."""
+        held = held_levels(order.canvas, order.levels, self._crew)
+        thumbnail = held[-1]
+        painted = self._paint(photo, thumbnail)
+        layer = self._network.unblend(thumbnail, painted.retouched)
+        gate = order.open(painted.mask)
+        seen = Gate(gate.grid, MASK_STRIDE, thumbnail.shape[:2]).whole()[..., None]
+        retouched = self._network.blend(thumbnail, layer * seen)
+        layer, ghosts = damp_ghosts(thumbnail, retouched, layer)
+        reach = Reach(gate, order.strength, order.only, order.protect)
+        return Sketch(photo.source, order.canvas, order.levels, held, layer, reach, ghosts)
+
+    def _check(self, photo: Photo, masks: int, results: int) -> None:
         height, width = photo.pixels.shape[:2]
         if min(height, width) < MIN_SIDE:
             raise PhotoError(
@@ -207,7 +263,8 @@ class Retoucher(Engine):
                 f"{config.levels}",
                 "Use weights with a shared refining module, or retouch a smaller copy.",
             )
-        check_fits(photo.source, (height, width), self.peak_bytes(photo, masks), self._max_bytes)
+        needed = self.peak_bytes(photo, masks, results)
+        check_fits(photo.source, (height, width), needed, self._max_bytes)
 
     def _outlook(self, photo: Photo) -> Outlook:
         height, width = photo.pixels.shape[:2]
@@ -227,7 +284,8 @@ class Retoucher(Engine):
         whole = pad(
             thumbnail, (padded_length(height, LRL_MULTIPLE), padded_length(width, LRL_MULTIPLE))
         )
-        painted = self._network.paint(turn_upright(whole, orientation))
+        with self._crew.together():
+            painted = self._network.paint(turn_upright(whole, orientation))
         retouched = turn_back(painted.retouched, orientation)[:height, :width]
         mask = turn_back(painted.mask, orientation)
         mask = mask[: -(-height // MASK_STRIDE), : -(-width // MASK_STRIDE)]
@@ -235,9 +293,10 @@ class Retoucher(Engine):
             raise no_numbers(photo.source)
         return Painted(np.ascontiguousarray(retouched), mask)
 
-    def _gate(self, photo: Photo, painted: Painted) -> Gate:
+    def _gate(self, photo: Photo, mask: Plane) -> Gate:
+        """What M, (ceil(h/4), ceil(w/4)) of the thumbnail, opens of a photo."""
         height, width = photo.pixels.shape[:2]
-        grid = self._network.gate(painted.mask)
+        grid = self._network.gate(mask)
         return Gate(grid, MASK_STRIDE * 2 ** self._levels(photo), (height, width))
 
 

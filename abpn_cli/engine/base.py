@@ -53,6 +53,20 @@ class Engine(ABC):
         worked = self.worked(photo, strength, only, protect)
         return worked.photo, worked.edit
 
+    def overwritten(
+        self,
+        photo: Photo,
+        strength: float = 1.0,
+        only: Plane | None = None,
+        protect: Plane | None = None,
+    ) -> tuple[Photo, Edit]:
+        """Do what `retouch` does to a photo that nobody needs any more: it may lose its pixels.
+
+        Raises:
+            PhotoError, DeviceError, WeightsError: as `retouch`.
+        """
+        return self.retouch(photo, strength, only, protect)
+
     @property
     @abstractmethod
     def device(self) -> torch.device:

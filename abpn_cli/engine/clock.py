@@ -42,6 +42,17 @@ def running(clock: Clock) -> Iterator[None]:
         _running.remove(clock)
 
 
+def is_running() -> bool:
+    """Whether somebody measures."""
+    return bool(_running)
+
+
+def count(name: str, seconds: float) -> None:
+    """Count seconds that something else has measured, as a device does its own."""
+    if _running:
+        _running[-1].add(name, seconds)
+
+
 @contextmanager
 def stage(name: str) -> Iterator[None]:
     """Count the block as this stage; stages do not nest."""

@@ -1,14 +1,13 @@
 """The network on its device: arrays in, arrays out, so that nothing else here handles tensors.
 
-Only the refining convolutions run in the precision chosen; the LRL runs in float32 on the device,
-blend and unblend in float32 on the CPU whatever the choice, for sixteen-bit photos need more digits
-than half floats have.
+Only the refining convolutions run in the precision chosen; LRL, blend and unblend are float32
+whatever the choice, for sixteen-bit photos need more digits than half floats have.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -61,13 +60,16 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     """Turn "auto" into the precision that suits the device, and refuse what it cannot do.
 
     On a CPU that multiplies bf16, the refining convolutions take half the time in it, and a 16-bit
-    value moves by 5 at most (tests/test_engine_properties.py); elsewhere float32.
+    value moves by 5 at most (tests/test_engine_properties.py); elsewhere float32. On CUDA they are
+    tensor cores' work, and fp16 has three binary digits more than bf16 (tests/test_device.py).
 
     Raises:
         UsageError: an unknown word, or fp16 on the CPU.
     """
     if wanted == "auto":
-        return "bf16" if device.type == "cpu" and has_bf16() else "float32"
+        if device.type == "cuda":
+            return "fp16"
+        return "bf16" if has_bf16() else "float32"
     if wanted not in PRECISIONS:
         raise UsageError(f"unknown precision '{wanted}'. Use auto, {', '.join(PRECISIONS)}.")
     if wanted == "fp16" and device.type == "cpu":
@@ -106,14 +108,15 @@ class Network:
         net = loaded.net
         self.config: AbpnConfig = net.config
         # In float32 always: half floats here move the mask and the edit by more than a 16-bit step.
-        self._painter = Painter(net.lrl, device)
+        self.painter = Painter(net.lrl, device)
         self._held = sum(p.numel() * p.element_size() for p in net.parameters())
+        self.refining = [net.refine(level) for level in range(len(net.refining))]
         self._refiners = [
-            Refiner(net.refine(level), device, PRECISIONS[precision])
-            for level in range(len(net.refining))
+            Refiner(module, device, PRECISIONS[precision]) for module in self.refining
         ]
         self._j = net.j.detach().float().cpu()
         self._k = net.k.detach().float().cpu()
+        self.terms = torch.cat([self._j, self._k])
         self._keeps_base = self._k.tolist() == [0.0, 1.0, 0.0]  # then Σ k_i·x^i is x to the bit
         self.device = device
         self.precision = precision
@@ -131,10 +134,19 @@ class Network:
         Raises:
             DeviceError: the device has not enough memory.
         """
-        exact = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-        try:
-            with exact if self.device.type == "cuda" else nullcontext():
+        with ExitStack() as stack:
+            if self.device.type == "cuda":
+                if self.device.index:  # kernels go to the device that is current, 0 at first
+                    stack.enter_context(torch.cuda.device(self.device))
+                flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+                stack.enter_context(flags)
+            with self._within_memory():
                 yield
+
+    @contextmanager
+    def _within_memory(self) -> Iterator[None]:
+        try:
+            yield
         except torch.OutOfMemoryError as error:
             raise DeviceError(
                 f"{self.device} is out of memory. Free some of it, or use --device cpu."
@@ -145,7 +157,7 @@ class Network:
         """Run the LRL on a whole upright thumbnail, (h, w, 3), sides multiples of LRL_MULTIPLE."""
         with stage("lrl"):
             seen = self._tensor(thumbnail)
-            retouched, mask = self._painter.paint(seen)
+            retouched, mask = self.painter.paint(seen)
             if self.config.light_only:
                 retouched = in_light(seen, retouched)
             return Painted(_array(retouched), _array(mask)[..., 0])

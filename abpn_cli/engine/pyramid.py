@@ -1,13 +1,15 @@
-"""Burt-Adelson pyramid of a photo too big to hold as float32, and its levels tile by tile.
+"""Burt-Adelson pyramid of a photo too big to hold as float32, piece by piece.
 
 Everything here equals the whole-image pyramid of the paper (kernel [1, 4, 6, 4, 1]/16, reflect-101
-borders, even sizes) to rounding: pieces are cut with a margin that is thrown away. Images are
-(H, W, 3) or (H, W) float32 arrays; OpenCV is a hundred times as fast here as a grouped convolution.
+borders, even sizes) to rounding: pieces are cut with a margin that is thrown away. Coarse levels
+are held whole, so many as take little; the finer ones are made of the photo's integers where they
+are looked at, and let go. Images are (H, W, 3) float32 arrays; OpenCV is a hundred times as fast
+here as a grouped convolution.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -21,6 +23,10 @@ from .colour import ColourSpace, Image
 from .crew import Crew
 
 TILE_SIDE = 256  # px, even; 512 takes 1.4 times as long: its maps do not stay in the cache
+PASS_SIDE = 512  # px of the photo that go through all levels at once; margins of less cost more
+# Most that levels held whole may take, I_i and B_i: those from 1536 x 1024 on of 6144 x 4096.
+HELD_BYTES = 96 * 2**20
+BYTES_PER_PIXEL = 12  # of an image
 
 
 class Tile(NamedTuple):
@@ -35,6 +41,11 @@ class Tile(NamedTuple):
     def window(self) -> tuple[slice, slice]:
         """The tile as an index into an array of its level."""
         return slice(self.top, self.bottom), slice(self.left, self.right)
+
+    @property
+    def area(self) -> int:
+        """How many pixels it holds."""
+        return (self.bottom - self.top) * (self.right - self.left)
 
     def grown(self, margin: int, size: tuple[int, int]) -> Tile:
         """The tile with a margin on every side, clipped to a level of `size`."""
@@ -53,6 +64,21 @@ class Tile(NamedTuple):
         """The same rectangle one level down."""
         return Tile(2 * self.top, 2 * self.bottom, 2 * self.left, 2 * self.right)
 
+    def tiles(self, side: int) -> Iterator[Tile]:
+        """Cut it into squares of `side` px, smaller at the ends."""
+        for top in range(self.top, self.bottom, side):
+            for left in range(self.left, self.right, side):
+                yield Tile(top, min(top + side, self.bottom), left, min(left + side, self.right))
+
+    def evened(self) -> Tile:
+        """The least tile on even numbers that holds this one."""
+        return Tile(
+            self.top - self.top % 2,
+            self.bottom + self.bottom % 2,
+            self.left - self.left % 2,
+            self.right + self.right % 2,
+        )
+
     def within(self, outer: Tile) -> tuple[slice, slice]:
         """The tile as an index into an array that holds `outer`."""
         return (
@@ -61,12 +87,36 @@ class Tile(NamedTuple):
         )
 
 
+class Piece(NamedTuple):
+    """A rectangle of a level that is at hand: `image`, (h, w, 3), lies at `tile`.
+
+    size: (height, width) of the whole level.
+    """
+
+    image: Image
+    tile: Tile
+    size: tuple[int, int]
+
+    def cut(self, tile: Tile) -> Image:
+        """A rectangle of the level, within this one."""
+        return self.image[tile.within(self.tile)]
+
+
+def whole(image: Image) -> Piece:
+    """A level that is held whole."""
+    size = (image.shape[0], image.shape[1])
+    return Piece(image, Tile(0, size[0], 0, size[1]), size)
+
+
+def hull(parts: Sequence[Tile]) -> Tile:
+    """The least tile that holds all of these."""
+    tops, bottoms, lefts, rights = zip(*parts, strict=True)
+    return Tile(min(tops), max(bottoms), min(lefts), max(rights))
+
+
 def tiles(size: tuple[int, int], side: int = TILE_SIDE) -> Iterator[Tile]:
     """Cut a level of `size` (height, width) into squares of `side` px, smaller at the ends."""
-    height, width = size
-    for top in range(0, height, side):
-        for left in range(0, width, side):
-            yield Tile(top, min(top + side, height), left, min(left + side, width))
+    return Tile(0, size[0], 0, size[1]).tiles(side)
 
 
 def padded_length(length: int, multiple: int) -> int:
@@ -109,9 +159,31 @@ class Canvas:
         height, width = self.pixels.shape[:2]
         return padded_length(height, self.multiple), padded_length(width, self.multiple)
 
+    def level_size(self, level: int) -> tuple[int, int]:
+        """(Height, width) of I_i, i = `level`."""
+        return self.size[0] >> level, self.size[1] >> level
+
     def image(self, tile: Tile) -> Image:
         """A rectangle of I_0, (h, w, 3) float32."""
         return self.space.to_network(self._integers(tile))
+
+    def reaches(self, tile: Tile, level: int) -> list[Tile]:
+        """What of I_0..I_i, i = `level`, a tile of I_i is made of, itself the last."""
+        # A pixel of I_i takes rows 2r-2..2r+2 of I_{i-1}: one pixel of I_i more on every side.
+        reaches = [tile]
+        for each in range(level, 0, -1):
+            reaches.insert(0, reaches[0].grown(1, self.level_size(each)).doubled())
+        return reaches
+
+    def pieces(self, tile: Tile, level: int) -> list[Piece]:
+        """I_0..I_i, i = `level`: of I_i the tile, of the others what the next is made of."""
+        reaches = self.reaches(tile, level)
+        pieces = [Piece(self.image(reaches[0]), reaches[0], self.size)]
+        for each, wanted in enumerate(reaches[1:], 1):
+            size = self.level_size(each)
+            halved = Piece(down(pieces[-1].image), wanted.grown(1, size), size)
+            pieces.append(Piece(halved.cut(wanted), wanted, size))
+        return pieces
 
     def _integers(self, tile: Tile) -> Pixels:
         height, width = self.pixels.shape[:2]
@@ -122,39 +194,42 @@ class Canvas:
         return self.pixels[rows[:, None], columns]
 
 
-def first_level(canvas: Canvas, crew: Crew) -> Image:
-    """I_1 = down(I_0), from pieces of I_0."""
-    height, width = canvas.size
-    half = np.empty((height // 2, width // 2, 3), np.float32)
+def first_held(size: tuple[int, int], levels: int) -> int:
+    """The finest level that is held whole, 1..levels, of a padded photo of `size`."""
+    return next((i for i in range(1, levels) if held_bytes(size, i) <= HELD_BYTES), levels)
+
+
+def held_bytes(size: tuple[int, int], first: int) -> int:
+    """At most what images and blend layers of all levels from `first` on take: a third more."""
+    pixels = (size[0] >> first) * (size[1] >> first)
+    return 2 * BYTES_PER_PIXEL * pixels * 4 // 3
+
+
+def held_levels(canvas: Canvas, levels: int, crew: Crew) -> list[Image]:
+    """I_k..I_l, l = `levels`, whole: those that are held."""
+    first = first_held(canvas.size, levels)
+    held = np.empty((*canvas.level_size(first), 3), np.float32)
 
     def make(tile: Tile) -> None:
-        # A pixel of I_1 takes rows 2r-2..2r+2 of I_0: one pixel of I_1 more on every side.
-        reach = tile.grown(1, half.shape[:2])
         with stage("thumbnail"):
-            halved = down(canvas.image(reach.doubled()))
-            half[tile.window] = halved[tile.within(reach)]
+            held[tile.window] = canvas.pieces(tile, first)[-1].image
 
-    crew.each(make, tiles(half.shape[:2], TILE_SIDE // 2))
-    return half
-
-
-def coarse_levels(first: Image, levels: int) -> list[Image]:
-    """I_1..I_l from I_1, whole; its sides divide by 2**(levels - 1)."""
-    images = [first]
-    for _ in range(levels - 1):
+    crew.each(make, tiles(canvas.level_size(first), max(2, PASS_SIDE >> first)))
+    images = [held]
+    while len(images) <= levels - first:
         images.append(down(images[-1]))
     return images
 
 
-def doubled(coarse: Image, tile: Tile, enlarge: Callable[[Image], Image]) -> Image:
-    """A tile of enlarge(coarse), without enlarging the rest.
+def doubled(coarse: Piece, tile: Tile, enlarge: Callable[[Image], Image]) -> Image:
+    """A tile of a level enlarged, without enlarging the rest.
 
-    coarse:  a whole level; tile: of the level below it (twice the size), on even numbers.
+    coarse:  holds a pixel more than the tile's half on every side, where the level goes so far;
+    tile:    of the level below it (twice the size), on even numbers.
     enlarge: `up` or `upsample`: doubles an image, reaching one pixel far.
     """
-    wanted = tile.halved()
-    reach = wanted.grown(1, (coarse.shape[0], coarse.shape[1]))
-    return enlarge(coarse[reach.window])[tile.within(reach.doubled())]
+    reach = tile.halved().grown(1, coarse.size)
+    return enlarge(coarse.cut(reach))[tile.within(reach.doubled())]
 
 
 def down(image: Image) -> Image:

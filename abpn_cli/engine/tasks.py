@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from ..cores import Cores
 from ..errors import UsageError
 from ..photo import Edit, Photo, Pixels
 from . import Retoucher
@@ -35,6 +36,7 @@ class Means(NamedTuple):
     max_bytes: int = 4 * 2**30
     detail: bool = False
     keep_moles: bool = True
+    cores: Cores | None = None
 
 
 def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
@@ -53,7 +55,9 @@ def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
 
 
 def _engine(task: str, path: Path, means: Means) -> Engine:
-    retoucher = Retoucher(path, means.device, means.precision, means.max_bytes, means.detail)
+    retoucher = Retoucher(
+        path, means.device, means.precision, means.max_bytes, means.detail, means.cores
+    )
     if FACE in (task, retoucher.task, retoucher.style):
         # Spots are smaller than creases: a face's thumbnail is a large one, as in training.
         return FaceRetoucher(retoucher.in_detail(), means.keep_moles)
