@@ -90,7 +90,9 @@ def compared(*words):
     return [(name, *map(float, rest)) for name, *rest in map(str.split, ran.stdout.splitlines())]
 
 
-@pytest.mark.skipif(importlib.util.find_spec("triton") is None, reason="needs Triton, as abpn[kernels] brings it")
+@pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="needs Triton, as abpn[kernels] brings it"
+)
 @pytest.mark.parametrize(
     ("words", "bar"),
     [
