@@ -97,7 +97,8 @@ def test_what_shows_no_face_has_none():
     noise = cv2.resize(rng.integers(0, 255, (9, 9, 3), np.uint8), (700, 500))
     assert find_faces(Photo(noise)) == ()
     assert find_faces(Photo(np.zeros((16, 16, 3), np.uint8))) == ()
-    assert find_faces(Photo(np.zeros((1, 700, 3), np.uint16))) == ()
+    for height in (1, 2, 5):  # the detector answers with what lay in memory
+        assert find_faces(Photo(np.zeros((height, 700, 3), np.uint16))) == ()
 
 
 def test_the_same_photo_has_the_same_faces_every_time():

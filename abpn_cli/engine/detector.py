@@ -75,6 +75,8 @@ def find_faces(photo: Photo) -> tuple[Face, ...]:
         WeightsError: the detector's model is not installed.
     """
     size = (photo.pixels.shape[0], photo.pixels.shape[1])
+    if min(size) < LEAST_FACE:  # no room for one; the detector sees them in strips of a few pixels
+        return ()
     upright = photo.metadata.orientation
     fine = to_integers(small_copy(photo, FINE_SIDE).clip(0, 1), np.dtype(np.uint8))
     coarse = shrunk(fine, COARSE_SIDE)
