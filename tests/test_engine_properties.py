@@ -20,7 +20,7 @@ from abpn_cli.engine.blocks import Sides
 from abpn_cli.engine.finish import finish
 from abpn_cli.engine.network import PRECISIONS
 from abpn_cli.engine.painting import Painter
-from abpn_cli.engine.refining import Refiner, in_blocks
+from abpn_cli.engine.refining import TorchRefiner, in_blocks
 from abpn_cli.nets.abpn import choose_levels
 from abpn_cli.nets.bpl import RefiningModule
 from abpn_cli.photo import Photo
@@ -159,7 +159,7 @@ def test_the_refiner_is_the_papers_module(size):
     module = RefiningModule()
     layer, high_freq = np.random.default_rng(0).normal(0, 20, (2, *size, 3)).astype(np.float32)
     expected = module(to_tensor(layer), to_tensor(high_freq))[0].permute(1, 2, 0).numpy()
-    refined = Refiner(module, CPU, PRECISIONS["float32"]).refine(layer, high_freq)
+    refined = TorchRefiner(module, CPU, PRECISIONS["float32"]).refine(layer, high_freq)
     assert np.abs(refined).max() == 10  # the clamp is reached
     assert np.abs(refined - expected).max() < 1e-5
 

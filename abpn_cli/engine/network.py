@@ -19,12 +19,13 @@ from torch import Tensor
 from .. import weights
 from ..errors import DeviceError, UsageError, WeightsError
 from ..nets.abpn import Abpn, AbpnConfig, gate_grid, in_light
-from ..nets.bpl import unblend
+from ..nets.bpl import RefiningModule, unblend
 from .clock import stage
 from .colour import Image
 from .gate import Plane
+from .native import Kernel, kernels
 from .painting import Painter
-from .refining import Refiner
+from .refining import KernelRefiner, Refiner, TorchRefiner
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
@@ -59,8 +60,9 @@ def choose_device(wanted: str) -> torch.device:
 def choose_precision(wanted: str, device: torch.device) -> str:
     """Turn "auto" into the precision that suits the device, and refuse what it cannot do.
 
-    On a CPU that multiplies bf16, the refining convolutions take half the time in it, and a 16-bit
-    value moves by 5 at most (tests/test_engine_properties.py); elsewhere float32. On CUDA they are
+    On a CPU the kernel computes in float32, and is faster than torch in bf16. Without it, where the
+    CPU multiplies bf16, torch's refining convolutions take half the time in it, and a 16-bit value
+    moves by 5 at most (tests/test_engine_properties.py); elsewhere float32. On CUDA they are
     tensor cores' work, and fp16 has three binary digits more than bf16 (tests/test_device.py).
 
     Raises:
@@ -69,12 +71,18 @@ def choose_precision(wanted: str, device: torch.device) -> str:
     if wanted == "auto":
         if device.type == "cuda":
             return "fp16"
-        return "bf16" if has_bf16() else "float32"
+        return "bf16" if has_bf16() and not kernels() else "float32"
     if wanted not in PRECISIONS:
         raise UsageError(f"unknown precision '{wanted}'. Use auto, {', '.join(PRECISIONS)}.")
     if wanted == "fp16" and device.type == "cpu":
         raise UsageError("fp16 needs a CUDA device. Use --precision bf16 or float32 on the CPU.")
     return wanted
+
+
+def choose_kernel(device: torch.device, precision: str) -> Kernel | None:
+    """Choose the kernel that refines and blends, None where torch is to do it."""
+    found = kernels() if device.type == "cpu" and precision == "float32" else ()
+    return found[0] if found else None
 
 
 def has_bf16() -> bool:
@@ -111,21 +119,25 @@ class Network:
         self.painter = Painter(net.lrl, device)
         self._held = sum(p.numel() * p.element_size() for p in net.parameters())
         self.refining = [net.refine(level) for level in range(len(net.refining))]
-        self._refiners = [
-            Refiner(module, device, PRECISIONS[precision]) for module in self.refining
-        ]
+        self.device = device
+        self.precision = precision
+        self.kernel = choose_kernel(device, precision)
+        self._refiners = [self._refiner(module, precision) for module in self.refining]
         self._j = net.j.detach().float().cpu()
         self._k = net.k.detach().float().cpu()
         self.terms = torch.cat([self._j, self._k])
         self._keeps_base = self._k.tolist() == [0.0, 1.0, 0.0]  # then Σ k_i·x^i is x to the bit
-        self.device = device
-        self.precision = precision
         self.task = loaded.header.task
 
     @property
     def weight_bytes(self) -> int:
         """Memory its parameters take."""
         return self._held
+
+    def _refiner(self, module: RefiningModule, precision: str) -> Refiner:
+        if self.kernel is not None:
+            return KernelRefiner(module, self.kernel)
+        return TorchRefiner(module, self.device, PRECISIONS[precision])
 
     @contextmanager
     def at_work(self) -> Iterator[None]:

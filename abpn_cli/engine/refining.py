@@ -1,11 +1,13 @@
 """The refining module, laid out for speed: paper 4.3, the same numbers in fewer operations.
 
-φ2 makes 3 channels of 16, and a vector unit makes 16 at a time: thirteen of them in vain. So it is
+On a CPU in float32 it is one kernel (`native`), where there is one. Elsewhere torch convolves. φ2 makes 3 channels of 16, and a vector unit makes 16 at a time: thirteen of them in vain. So it is
 turned into a convolution of stride 2 that makes a block of 2 × 2 pixels at once, 12 channels, with
 a kernel of 4 × 4 in which each of the four pixels has its 3 × 3, zeros around it: half the time.
 """
 
 from __future__ import annotations
+
+from typing import Protocol
 
 import cv2
 import numpy as np
@@ -16,14 +18,39 @@ from torch.nn import functional as F
 from ..nets.bpl import BLEND_LIMIT, LEAK, RefiningModule
 from .clock import stage
 from .colour import Image
+from .native import Kernel, laid_out
 
 RGB = 3
 BLOCK = 2  # px, the side of what one step of φ2 makes
 PAIR = np.dtype(f"V{BLOCK * RGB * 4}")  # two pixels of float32, moved as one
 
 
-class Refiner:
-    """One refining module on its device, its convolutions in the precision chosen."""
+class Refiner(Protocol):
+    """One refining module."""
+
+    def refine(self, layer: Image, high_freq: Image) -> Image:
+        """Return B_i = φ2(lrelu(φ1([u, H_i]))) + u, clamped to ±BLEND_LIMIT.
+
+        layer: (h, w, 3), u, h and w even; high_freq: (h, w, 3), H_i.
+        """
+
+
+class KernelRefiner:
+    """A refining module in a kernel, float32."""
+
+    def __init__(self, module: RefiningModule, kernel: Kernel) -> None:
+        """Lay out the weights."""
+        self._kernel = kernel
+        self._module = laid_out(module)
+
+    def refine(self, layer: Image, high_freq: Image) -> Image:
+        """Do what `Refiner` says."""
+        with stage("refine"):
+            return self._kernel.refine(self._module, layer, high_freq)
+
+
+class TorchRefiner:
+    """A refining module on its device, its convolutions in the precision chosen."""
 
     def __init__(self, module: RefiningModule, device: torch.device, dtype: torch.dtype) -> None:
         """Lay out the weights."""
@@ -43,10 +70,7 @@ class Refiner:
 
     @torch.inference_mode()
     def refine(self, layer: Image, high_freq: Image) -> Image:
-        """Return B_i = φ2(lrelu(φ1([u, H_i]))) + u, clamped to ±BLEND_LIMIT.
-
-        layer: (h, w, 3), u, h and w even; high_freq: (h, w, 3), H_i.
-        """
+        """Do what `Refiner` says."""
         with stage("refine"):
             refined = self._correction(np.asarray(cv2.merge([layer, high_freq]), np.float32))
             refined += layer

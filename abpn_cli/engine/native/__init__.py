@@ -1,0 +1,87 @@
+"""The fused kernel for CPUs: `tile.c`, where a compiler was at hand when abpn was installed.
+
+The library comes with the wheel or with an editable install (build_kernel.py in the checkout). It
+is made for every processor of its kind; what it may use of this one is asked when it is loaded.
+Without it everything is done by torch, with the same result.
+"""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ...nets.bpl import BLEND_LIMIT, LEAK, REFINE_CHANNELS, RefiningModule
+from ..colour import Image
+
+LIBRARY = Path(__file__).with_name("_tile.so")
+VERSION = 1  # of what its functions take and return: ABPN_VERSION in tile.c
+SETS = {16: "avx512", 8: "avx2", 4: "generic"}  # instruction sets by how many floats they take
+AT_ONCE = 4  # channels of features that are summed together
+# Winograd's F(2, 3): a column of three weights as four, for four rows that make two at once.
+MIXING = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
+
+Floats = NDArray[np.float32]
+
+
+class Kernel(NamedTuple):
+    """The functions of one instruction set."""
+
+    name: str
+    library: ctypes.CDLL
+
+    def refine(self, module: Floats, layer: Image, high_freq: Image) -> Image:
+        """B_i = φ2(lrelu(φ1([u, H_i]))) + u, clamped: (h, w, 3), u, and H_i to the same shape.
+
+        module: as `laid_out` makes it.
+        """
+        layer, high_freq = (np.ascontiguousarray(each, np.float32) for each in (layer, high_freq))
+        refined = np.empty_like(layer)
+        height, width = layer.shape[:2]
+        function = self.library[f"abpn_refine_{self.name}"]
+        if function(*map(_at, (module, layer, high_freq, refined)), height, width):
+            raise MemoryError
+        return refined
+
+
+@lru_cache(maxsize=1)
+def kernels() -> Sequence[Kernel]:
+    """Kernels that run here, the fastest first; none where there is no library that fits."""
+    try:
+        library = ctypes.CDLL(str(LIBRARY))
+        fits = library.abpn_version() == VERSION
+    except (OSError, AttributeError):  # none was built, or one for another system
+        return ()
+    lanes = [library.abpn_lanes(which) for which in range(len(SETS))] if fits else []
+    return [Kernel(SETS[count], library) for count in lanes if count]
+
+
+def laid_out(module: RefiningModule) -> Floats:
+    """A refining module as `struct module` of tile.c has it."""
+    first, second = (
+        _mixed(conv.weight.detach().cpu().numpy()) for conv in (module.phi1, module.phi2)
+    )
+    groups = first.reshape(len(MIXING), REFINE_CHANNELS // AT_ONCE, AT_ONCE, *first.shape[2:])
+    assert module.phi1.bias is not None and module.phi2.bias is not None
+    parts = (
+        np.array([BLEND_LIMIT, LEAK]),
+        module.phi1.bias.detach().cpu().numpy(),
+        groups.transpose(0, 1, 3, 4, 2),
+        module.phi2.bias.detach().cpu().numpy(),
+        second.transpose(0, 2, 3, 1),
+    )
+    return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+
+
+def _mixed(weight: NDArray[np.float32]) -> NDArray[np.float64]:
+    """(outputs, inputs, 3, 3) to (4, outputs, inputs, 3)."""
+    return np.asarray(np.einsum("rd,oidk->roik", MIXING, weight.astype(np.float64)))
+
+
+def _at(array: Floats) -> ctypes.c_void_p:
+    return ctypes.c_void_p(array.ctypes.data)

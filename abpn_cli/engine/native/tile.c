@@ -1,0 +1,64 @@
+/* A tile of a photo on a CPU: its blend layer refined, laid on the photo, rounded to integers.
+
+   Built by the project's build hook (build_kernel.py) into a library that __init__.py loads. The
+   same source makes one variant for each instruction set; which of them can run is asked of the
+   processor at run time, so that one build runs on every machine of its kind. */
+
+#include <math.h>
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define ABPN_VERSION 1 /* goes up with every change of what a function here takes or returns */
+
+enum { RGB = 3, JOINED = 2 * RGB, FEATURES = 16, TAPS = 3, ROWS = 4, AT_ONCE = 4 };
+
+/* One refining module, laid out by __init__.py. For a pair of rows, four sums stand in place of
+   the six that a 3 x 3 kernel takes (Winograd's F(2, 3), down the columns): the kernels' rows
+   are mixed there in the same way. */
+struct module {
+    float limit, leak;
+    float bias1[FEATURES];
+    float first[ROWS][FEATURES / AT_ONCE][JOINED * TAPS * AT_ONCE];
+    float bias2[RGB];
+    float second[ROWS][FEATURES * TAPS * RGB];
+};
+
+#define JOIN(name, set) name##_##set
+#define NAMED(name, set) JOIN(name, set)
+#define NAME(name) NAMED(name, SET)
+
+#define SET generic
+#define LANES 4
+#define TARGET
+#include "tile.h"
+
+#if defined(__x86_64__)
+
+#define SET avx2
+#define LANES 8
+#define TARGET __attribute__((target("avx2,fma")))
+#include "tile.h"
+
+#define SET avx512
+#define LANES 16
+#define TARGET __attribute__((target("avx512f,avx2,fma")))
+#include "tile.h"
+
+#endif
+
+int abpn_version(void) { return ABPN_VERSION; }
+
+/* The variants that this processor runs, the fastest first: 16, 8 or 4 lanes, 0 after the last. */
+int abpn_lanes(int which) {
+    int found[4] = {0}, count = 0;
+#if defined(__x86_64__)
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma")) {
+        if (__builtin_cpu_supports("avx512f")) found[count++] = 16;
+        found[count++] = 8;
+    }
+#endif
+    found[count] = 4;
+    return which < 0 || which > count ? 0 : found[which];
+}
