@@ -241,8 +241,8 @@ class Retoucher(Engine):
         painted = self._paint(photo, thumbnail)
         layer = self._network.unblend(thumbnail, painted.retouched)
         gate = order.open(painted.mask)
-        seen = Gate(gate.grid, MASK_STRIDE, thumbnail.shape[:2]).whole()[..., None]
-        retouched = self._network.blend(thumbnail, layer * seen)
+        seen = Gate(gate.grid, MASK_STRIDE, thumbnail.shape[:2]).whole()
+        retouched = self._network.blender.blend(thumbnail, layer, seen).image
         layer, ghosts = damp_ghosts(thumbnail, retouched, layer)
         reach = Reach(gate, order.strength, order.only, order.protect)
         return Sketch(photo.source, order.canvas, order.levels, held, layer, reach, ghosts)

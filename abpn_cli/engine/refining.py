@@ -1,6 +1,7 @@
 """The refining module, laid out for speed: paper 4.3, the same numbers in fewer operations.
 
-On a CPU in float32 it is one kernel (`native`), where there is one. Elsewhere torch convolves. φ2 makes 3 channels of 16, and a vector unit makes 16 at a time: thirteen of them in vain. So it is
+On a CPU in float32 it is one kernel (`native`), where there is one; elsewhere torch convolves. φ2
+makes 3 channels of 16, and a vector unit makes 16 at a time: thirteen of them in vain. So it is
 turned into a convolution of stride 2 that makes a block of 2 × 2 pixels at once, 12 channels, with
 a kernel of 4 × 4 in which each of the four pixels has its 3 × 3, zeros around it: half the time.
 """

@@ -11,12 +11,13 @@ import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ...nets.bpl import BLEND_LIMIT, LEAK, REFINE_CHANNELS, RefiningModule
+from ...photo import Pixels
 from ..colour import Image
 
 LIBRARY = Path(__file__).with_name("_tile.so")
@@ -40,13 +41,44 @@ class Kernel(NamedTuple):
 
         module: as `laid_out` makes it.
         """
-        layer, high_freq = (np.ascontiguousarray(each, np.float32) for each in (layer, high_freq))
+        layer, high_freq = (np.ascontiguousarray(each) for each in (layer, high_freq))
         refined = np.empty_like(layer)
-        height, width = layer.shape[:2]
-        function = self.library[f"abpn_refine_{self.name}"]
-        if function(*map(_at, (module, layer, high_freq, refined)), height, width):
+        refine = self._function("refine")
+        if refine(*map(_at, (module, layer, high_freq, refined)), *layer.shape[:2]):
             raise MemoryError
         return refined
+
+    def blend(
+        self, terms: Floats, base: Image, layer: Image, factor: Floats
+    ) -> tuple[Image, float]:
+        """Σ k_i·x^i + B·factor·Σ j_i·x^i of base x, (h, w, 3), and the largest |B·factor|.
+
+        terms: (6,), j and k; factor: (h, w). The largest is NaN or infinity where there is any.
+        """
+        base, layer = _in_rows(base), _in_rows(layer)
+        factor = np.ascontiguousarray(factor)
+        blended = np.empty(layer.shape, np.float32)
+        blend = self._function("blend")
+        blend.restype = ctypes.c_float
+        rows = (_at(base), _row(base), _at(layer), _row(layer))
+        largest = blend(_at(terms), *rows, _at(factor), _at(blended), *layer.shape[:2])
+        return blended, largest
+
+    def lay(self, image: Image, before: Pixels, factor: Floats) -> tuple[Pixels, int]:
+        """Image (h, w, 3), clamped to [0, 1], as integers where the factor (h, w) is above 0.
+
+        before: integers that stay elsewhere. Returns the new ones, and how many pixels changed.
+        """
+        image, factor = np.ascontiguousarray(image), np.ascontiguousarray(factor)
+        old = np.ascontiguousarray(before)
+        after: Pixels = np.empty_like(before, order="C")
+        lay = self._function(f"lay{8 * before.itemsize}")
+        lay.restype = ctypes.c_long
+        pixels = ctypes.c_long(factor.size)
+        return after, lay(*map(_at, (image, old, factor, after)), pixels)
+
+    def _function(self, task: str) -> Any:
+        return self.library[f"abpn_{task}_{self.name}"]  # looked up, so each caller has its own
 
 
 @lru_cache(maxsize=1)
@@ -83,5 +115,15 @@ def _mixed(weight: NDArray[np.float32]) -> NDArray[np.float64]:
     return np.asarray(np.einsum("rd,oidk->roik", MIXING, weight.astype(np.float64)))
 
 
-def _at(array: Floats) -> ctypes.c_void_p:
+def _in_rows(image: Image) -> Image:
+    """The same with the pixels of a row side by side, as in most parts cut from a whole image."""
+    return image if image.strides[1:] == (12, 4) else np.ascontiguousarray(image)
+
+
+def _row(image: Image) -> ctypes.c_long:
+    """How many floats from row to row."""
+    return ctypes.c_long(image.strides[0] // image.itemsize)
+
+
+def _at(array: NDArray[Any]) -> ctypes.c_void_p:
     return ctypes.c_void_p(array.ctypes.data)

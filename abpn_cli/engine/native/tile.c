@@ -4,7 +4,6 @@
    same source makes one variant for each instruction set; which of them can run is asked of the
    processor at run time, so that one build runs on every machine of its kind. */
 
-#include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,6 +11,10 @@
 #define ABPN_VERSION 1 /* goes up with every change of what a function here takes or returns */
 
 enum { RGB = 3, JOINED = 2 * RGB, FEATURES = 16, TAPS = 3, ROWS = 4, AT_ONCE = 4 };
+enum { RUN = 64 }; /* pixels that are blended or rounded in one go */
+
+#define ROUNDING 12582912.0f /* 1.5 * 2^23 */
+#define ROUNDING_BITS 0x4b400000
 
 /* One refining module, laid out by __init__.py. For a pair of rows, four sums stand in place of
    the six that a 3 x 3 kernel takes (Winograd's F(2, 3), down the columns): the kernels' rows

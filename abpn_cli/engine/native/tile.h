@@ -139,6 +139,96 @@ TARGET int NAME(abpn_refine)(const struct module *module, const float *layer, co
     return 0;
 }
 
+/* One number of each pixel for its three channels. */
+TARGET INLINE void NAME(spread)(const float *plane, int count, float *out) {
+    for (int i = 0; i < count; i++) out[3 * i] = out[3 * i + 1] = out[3 * i + 2] = plane[i];
+}
+
+/* The largest of |value| as bits: infinities and NaN are above all numbers. */
+TARGET INLINE int32_t NAME(largest)(const float *value, int count, int32_t most) {
+    for (int i = 0; i < count; i++) {
+        int32_t bits;
+        memcpy(&bits, value + i, sizeof bits);
+        bits &= INT32_MAX;
+        most = bits > most ? bits : most;
+    }
+    return most;
+}
+
+/* A blend layer times its factor, laid on a base: eq. (3), not clamped.
+
+   terms: j, k; base, layer: (height, width, 3), rows so many floats apart; factor: (height, width);
+   out: (height, width, 3). Returns the largest |layer * factor|, NaN or infinity where any is. */
+TARGET float NAME(abpn_blend)(const float *terms, const float *base, long base_row,
+                              const float *layer, long layer_row, const float *factor, float *out,
+                              int height, int width) {
+    const float *j = terms, *k = terms + 3;
+    int32_t most = 0;
+    for (int y = 0; y < height; y++, base += base_row, layer += layer_row)
+        for (int x = 0; x < width; x += RUN) {
+            int count = width - x < RUN ? width - x : RUN;
+            float scaled[RGB * RUN];
+            NAME(spread)(factor, count, scaled);
+            for (int i = 0; i < RGB * count; i++) {
+                float value = base[RGB * x + i];
+                scaled[i] *= layer[RGB * x + i];
+                out[i] = (k[2] * value + k[1]) * value + k[0] +
+                         scaled[i] * ((j[2] * value + j[1]) * value + j[0]);
+            }
+            most = NAME(largest)(scaled, RGB * count, most);
+            factor += count;
+            out += RGB * count;
+        }
+    float largest;
+    memcpy(&largest, &most, sizeof largest);
+    return largest;
+}
+
+/* Values rounded to integers of 8 or 16 bits where the factor is above 0, `before` elsewhere.
+
+   image, before, after: (height, width, 3), clamped to [0, 1] here; factor: (height, width).
+   Returns the number of pixels that change. */
+TARGET INLINE long NAME(lay)(const float *image, const void *before, const float *factor,
+                             void *after, long pixels, int bits) {
+    float whole = bits == 8 ? UINT8_MAX : UINT16_MAX;
+    long changed = 0;
+    for (long start = 0; start < RGB * pixels; start += RGB * RUN) {
+        int count = pixels - start / RGB < RUN ? (int)(pixels - start / RGB) : RUN;
+        float open[RGB * RUN];
+        int32_t old[RGB * RUN], new[RGB * RUN];
+        NAME(spread)(factor + start / RGB, count, open);
+        for (int i = 0; i < RGB * count; i++)
+            old[i] = bits == 8 ? ((uint8_t *)before)[start + i] : ((uint16_t *)before)[start + i];
+        for (int i = 0; i < RGB * count; i++) {
+            float value = image[start + i] * whole;
+            value = value > 0 ? value : 0;
+            value = value < whole ? value : whole;
+            value += ROUNDING; /* its last digit is now that of integers: rounded, half to even */
+            memcpy(new + i, &value, sizeof value);
+            new[i] = open[i] > 0 ? new[i] - ROUNDING_BITS : old[i];
+        }
+        for (int i = 0; i < RGB * count; i++)
+            if (bits == 8)
+                ((uint8_t *)after)[start + i] = (uint8_t)new[i];
+            else
+                ((uint16_t *)after)[start + i] = (uint16_t)new[i];
+        for (int i = 0; i < count; i++)
+            changed += ((new[3 * i] ^ old[3 * i]) | (new[3 * i + 1] ^ old[3 * i + 1]) |
+                        (new[3 * i + 2] ^ old[3 * i + 2])) != 0;
+    }
+    return changed;
+}
+
+TARGET long NAME(abpn_lay8)(const float *image, const uint8_t *before, const float *factor,
+                            uint8_t *after, long pixels) {
+    return NAME(lay)(image, before, factor, after, pixels, 8);
+}
+
+TARGET long NAME(abpn_lay16)(const float *image, const uint16_t *before, const float *factor,
+                             uint16_t *after, long pixels) {
+    return NAME(lay)(image, before, factor, after, pixels, 16);
+}
+
 #undef vec
 #undef VEC
 #undef INLINE
