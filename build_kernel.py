@@ -21,8 +21,10 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 FOLDER = Path("abpn_cli", "engine", "native")
 LIBRARY = "_tile.so"
 # Nothing of this machine's own: variants for what processors may have stand in the source.
-FLAGS = ("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math")
-FLAGS += ("-fPIC", "-shared", "-fvisibility=default", "-Wno-psabi")
+FLAGS = [
+    *("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
+    *("-fPIC", "-shared", "-Wno-psabi"),
+]
 
 
 class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
@@ -47,7 +49,7 @@ def build(folder: Path) -> str:
         library.unlink(missing_ok=True)  # one of another source must not stay
         return "there is no C compiler"
     unfinished = library.with_suffix(f".{os.getpid()}.so")
-    command = [*compiler, *FLAGS, str(source), "-o", str(unfinished), "-lm"]
+    command = [*compiler, *FLAGS, str(source), "-o", str(unfinished)]
     ran = subprocess.run(command, capture_output=True, text=True, check=False)
     if ran.returncode:
         library.unlink(missing_ok=True)

@@ -15,9 +15,10 @@ from hypothesis import strategies as st
 from networks import photo_of, save, untrained
 from test_engine import joined, sketched, to_tensor, untiled
 
-from abpn_cli.engine import Retoucher
+from abpn_cli.engine import Retoucher, network
 from abpn_cli.engine.blocks import Sides
 from abpn_cli.engine.finish import finish
+from abpn_cli.engine.native import Kernel, kernels
 from abpn_cli.engine.network import PRECISIONS
 from abpn_cli.engine.painting import Painter
 from abpn_cli.engine.refining import TorchRefiner, in_blocks
@@ -28,7 +29,7 @@ from abpn_cli.photo import Photo
 CPU = torch.device("cpu")
 LARGEST, LARGEST_16_BIT, LEAST_PSNR = 1 / 255, 16 / 65535, 70.0  # what every fast path keeps to
 PLENTY = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 
 
@@ -41,10 +42,19 @@ def small_steps(tmp_path_factory):
     return net, save(net, tmp_path_factory.mktemp("weights") / "small.safetensors")
 
 
-@pytest.fixture(scope="module", params=["float32", "bf16"])
+@pytest.fixture(
+    scope="module",
+    params=[*kernels(), "float32", "bf16"],
+    ids=lambda way: getattr(way, "name", way),
+)
 def both(request, small_steps):
+    """The network, and an engine with it: by each kernel that runs here, and by torch."""
     net, path = small_steps
-    return net, Retoucher(path, device="cpu", precision=request.param)
+    by_kernel = isinstance(request.param, Kernel)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(network, "kernels", lambda: [request.param] if by_kernel else [])
+        precision = "float32" if by_kernel else request.param
+        return net, Retoucher(path, device="cpu", precision=precision)
 
 
 @st.composite

@@ -12,16 +12,19 @@ import cv2
 import torch
 
 from .. import __version__
+from ..engine.network import choose_device, choose_precision, computed_by
 
 
 def describe(device: str, precision: str) -> dict[str, Any]:
     """Name the date, the machine and the libraries that figures hang on."""
-    name = torch.cuda.get_device_name() if device.startswith("cuda") else _processor()
+    where = choose_device(device)
+    name = torch.cuda.get_device_name() if where.type == "cuda" else _processor()
     return {
         "date": datetime.now(UTC).date().isoformat(),
         "abpn": __version__,
         "device": f"{device} ({name})",
         "precision": precision,
+        "by": computed_by(where, choose_precision(precision, where)),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "load": round(os.getloadavg()[0], 1) if hasattr(os, "getloadavg") else None,

@@ -36,10 +36,11 @@ def torch_coming() -> Iterator[None]:
 
 
 class Workshop(NamedTuple, Generic[Product]):
-    """All that photos are done with; device: where the network runs."""
+    """All that photos are done with; device: where the network runs; computed_by: by what."""
 
     stages: Stages[Product]
     device: str
+    computed_by: str
 
 
 class Late(Generic[Thing]):

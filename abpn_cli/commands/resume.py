@@ -120,18 +120,20 @@ def _run(
             device = retoucher.device
             keeper.begin(made_on(Means(device.type, retoucher.precision)))
             work = stages(Workplace(retoucher, pool.get(), keeper, cores))
-            return Workshop(work, str(device))
+            return Workshop(work, str(device), retoucher.computed_by)
 
         workshop = Late(make)
         alike = list(map(made_on, possible_means(settings)))
         resume = _resume(asked, keeper.ledger, alike, stack)
-        device = settings.device
+        device, computed_by = settings.device, ""
         if any(map(resume.is_due, jobs)):  # then what is wrong with it is told first, and alone
-            device = workshop.get().device
+            _, device, computed_by = workshop.get()
         work = put_off(workshop, resume.settle)
         story = Story(settings, weights, jobs, keeper.warnings)
         story.tell_run(
-            lambda stopped: keeper.failures(run(jobs, work, room, stopped, cores)), device
+            lambda stopped: keeper.failures(run(jobs, work, room, stopped, cores)),
+            device,
+            computed_by,
         )
 
 

@@ -79,19 +79,20 @@ def go(
             return shoot.load_engine(settings, weights, cores)
 
         engine = Late(load)
-        device = settings.device
+        device, computed_by = settings.device, ""
         if any(map(stamps.is_due, jobs)):  # then what is wrong with it is told first, and alone
-            device = str(engine.get().device)
+            device, computed_by = str(engine.get().device), engine.get().computed_by
         stack.enter_context(asked.held)
 
         def make() -> Workshop[Product]:
             retoucher = engine.get()
             made = digest(Means(retoucher.device.type, retoucher.precision))
-            return Workshop(stages(retoucher, pool.get(), made), str(retoucher.device))
+            work = stages(retoucher, pool.get(), made)
+            return Workshop(work, str(retoucher.device), retoucher.computed_by)
 
         work = put_off(Late(make), stamps.settle)
         story = Story(settings, weights, jobs)
-        story.tell_run(lambda stopped: run(jobs, work, room, stopped, cores), device)
+        story.tell_run(lambda stopped: run(jobs, work, room, stopped, cores), device, computed_by)
 
 
 def _digester(

@@ -79,9 +79,14 @@ class Story:
             raise typer.Exit(code)
 
     def tell_run(
-        self, outcomes: Callable[[Callable[[], bool]], Iterator[Outcome]], device: str
+        self,
+        outcomes: Callable[[Callable[[], bool]], Iterator[Outcome]],
+        device: str,
+        computed_by: str = "",
     ) -> None:
         """Go through the outcomes and tell each, from the plan to the summary.
+
+        device: where the network runs; computed_by: by what, "" where it does not.
 
         Raises:
             typer.Exit: with the run's exit code, where it is not 0.
@@ -94,7 +99,7 @@ class Story:
         with stop_on_signals(self._leave) as stop:
             try:
                 with self._lock:
-                    self._begin(device)
+                    self._begin(device, computed_by)
                     self._tell_not_read()
                 with self.teller.progress(len(self.jobs)):
                     for outcome in outcomes(stop.asked):
@@ -171,7 +176,7 @@ class Story:
     def _seconds(self) -> float:
         return perf_counter() - self._start
 
-    def _begin(self, device: str) -> None:
+    def _begin(self, device: str, computed_by: str = "") -> None:
         from ..report.events import Setup, plan_event
 
         setup = Setup(
@@ -187,7 +192,8 @@ class Story:
         self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
         for warning in self.warnings:
             self.teller.note(warning)
-        self.teller.detail(f"weights {self.weights}, device {device}")
+        how = f", by {computed_by}" if computed_by else ""
+        self.teller.detail(f"weights {self.weights}, device {device}{how}")
 
     def _tell_not_read(self) -> None:
         """Tell of pictures that are passed by."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from ..photo import Edit, Photo
 from .gate import Plane
+from .network import computed_by
 
 
 class Worked(NamedTuple):
@@ -76,6 +77,11 @@ class Engine(ABC):
     @abstractmethod
     def precision(self) -> str:
         """In what they compute."""
+
+    @property
+    def computed_by(self) -> str:
+        """By what: see `network.computed_by`."""
+        return computed_by(self.device, self.precision)
 
     @property
     @abstractmethod

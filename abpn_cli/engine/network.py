@@ -6,6 +6,7 @@ whatever the choice, for sixteen-bit photos need more digits than half floats ha
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -83,6 +84,19 @@ def choose_kernel(device: torch.device, precision: str) -> Kernel | None:
     """Choose the kernel that refines and blends, None where torch is to do it."""
     found = kernels() if device.type == "cpu" and precision == "float32" else ()
     return found[0] if found else None
+
+
+def computed_by(device: torch.device, precision: str) -> str:
+    """Say by what the fine levels are refined and blended: "torch", "triton" or "kernel (avx2)"."""
+    if device.type == "cuda":
+        return "triton" if precision != "float32" and has_triton() else "torch"
+    kernel = choose_kernel(device, precision)
+    return "torch" if kernel is None else f"kernel ({kernel.name})"
+
+
+def has_triton() -> bool:
+    """Whether Triton is installed; nothing is imported."""
+    return importlib.util.find_spec("triton") is not None
 
 
 def has_bf16() -> bool:

@@ -21,9 +21,9 @@ from ...photo import Pixels
 from ..colour import AsIs, Image
 from ..finish import Finished, no_numbers
 from ..gate import Gate, Plane, Reach
-from ..network import PRECISIONS, Network
+from ..network import PRECISIONS, Network, computed_by
 from ..pyramid import Canvas, Tile
-from .fused import FusedSteps, has_triton
+from .fused import FusedSteps
 from .levels import Levels, Sizes
 from .plan import open_share
 from .steps import Steps, TorchSteps
@@ -67,8 +67,8 @@ class DevicePath:
         """Lay out the weights of a network for the device it is on."""
         device, dtype = network.device, PRECISIONS[network.precision]
         self._device = device
-        fast = device.type == "cuda" and dtype != torch.float32 and has_triton()
-        kind = FusedSteps if fast else TorchSteps
+        by_triton = computed_by(device, network.precision) == "triton"
+        kind = FusedSteps if by_triton else TorchSteps
         self._steps: Steps = kind(network.refining, network.terms, device, dtype)
         keep = in_light if network.config.light_only else _as_painted
         self._thumbnail = Thumbnail(network.painter.paint, keep, network.terms, device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,11 +17,6 @@ SEEN, FELT, MADE = 32, 128, 32  # as in kernels.py, which cannot be read where T
 BLOCKS, ROWS = 64, 64  # of a tile: 384 x 64 px; 64 rows are what Hopper's tensor cores take
 WARPS, STAGES = 8, 1  # with four warps, or loads ahead, more registers spill
 HALVED = (4, 256)  # rows, values of a row that one program halves to
-
-
-def has_triton() -> bool:
-    """Whether Triton is installed; nothing is imported."""
-    return importlib.util.find_spec("triton") is not None
 
 
 class FusedSteps(Steps):
