@@ -93,7 +93,7 @@ def test_bench_measures_plain_and_ours_at_three_masks(report):
         assert len(row["seconds"]) == 2 and 0 < row["median_seconds"] < 60
         assert all(seconds > 0 for seconds in row["cpu_seconds"])
     assert sized["floor"]["bytes_seconds"] > 0 and sized["floor"]["operations_seconds"] > 0
-    assert {"date", "device", "torch", "cores"} <= set(told["machine"])
+    assert {"date", "device", "torch", "cores", "by"} <= set(told["machine"])
 
 
 @pytest.mark.slow
@@ -114,6 +114,13 @@ def test_what_does_not_fit_is_left_out_and_said(monkeypatch, tmp_path, checkpoin
     rows = speed._rows(plan, Size(8192, 8192), lambda _: None)
     assert [row.seconds for row in rows] == [()] * 4
     assert all("GiB are free" in row.left_out for row in rows)
+
+
+def test_the_plain_network_is_left_out_where_nobody_asks_for_it(monkeypatch, tmp_path, checkpoint):
+    monkeypatch.setattr(speed, "available_bytes", lambda: 2**20)
+    plan = speed.Plan(checkpoint, CONFIG, "cpu", "float32", 1, tmp_path, plain=False)
+    rows = speed._rows(plan, Size(64, 64), lambda _: None)
+    assert rows[0].left_out == "was not asked for"
 
 
 @pytest.mark.slow

@@ -87,9 +87,9 @@ def test_a_photo_is_the_same_without_it(checkpoint, monkeypatch, dtype):
     photo = photo_of(530, 1207, dtype)
     only = np.linspace(0, 1, photo.pixels[..., 0].size, dtype=np.float32).reshape(530, 1207)
     with_it = Retoucher(checkpoint, "cpu")
+    assert with_it.computed_by == f"kernel ({kernels()[0].name})"
     monkeypatch.setattr(network, "kernels", lambda: ())
     without = Retoucher(checkpoint, "cpu", "float32")
-    assert with_it.computed_by == f"kernel ({kernels()[0].name})"
     assert without.computed_by == "torch"
     assert with_it.precision == without.precision == "float32"
     (done, edit), (expected, told) = (each.retouch(photo, 0.9, only) for each in (with_it, without))

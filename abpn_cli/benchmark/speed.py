@@ -89,7 +89,10 @@ class Sized:
 
 @dataclass(frozen=True)
 class Plan:
-    """What is measured, and how often; check: whether results are compared with the oracle."""
+    """What is measured, and how often.
+
+    check: whether results are compared with the oracle; plain: whether the plain network runs, too.
+    """
 
     weights: Path
     config: AbpnConfig
@@ -98,6 +101,7 @@ class Plan:
     repeats: int
     folder: Path
     check: bool = True
+    plain: bool = True
 
 
 def make_weights(path: Path, width: float, seed: int) -> AbpnConfig:
@@ -156,7 +160,9 @@ def _rows(plan: Plan, size: Size, tell: Callable[[str], None]) -> list[Row]:
     fitting: list[int] = []
     for row, _, each in cases:
         needed = PROGRAM_BYTES + each * pixels
-        if free is not None and needed > free:
+        if row.share is None and not plan.plain:
+            rows.append(replace(row, left_out="was not asked for"))
+        elif free is not None and needed > free:
             told = f"takes about {needed / 2**30:.1f} GiB, {free / 2**30:.1f} GiB are free"
             rows.append(replace(row, left_out=told))
         else:

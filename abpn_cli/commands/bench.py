@@ -38,6 +38,9 @@ def bench(
     check: Annotated[
         bool, typer.Option("--check/--no-check", help="Compare with the untiled float32 result.")
     ] = True,
+    plain: Annotated[
+        bool, typer.Option("--plain/--no-plain", help="Run the plain network, too.")
+    ] = True,
     end_to_end: Annotated[
         Path | None,
         typer.Option(
@@ -64,7 +67,7 @@ def bench(
         raise UsageError(f"--width {width:g}: is out of range. Give a number above 0, up to 4.")
     if json is not None and json != STDOUT:
         refuse_photo(json)
-    asked = _Asked(width, weights, device, precision, repeats, check)
+    asked = _Asked(width, weights, device, precision, repeats, check, plain)
     show = _Voice(json != STDOUT, quiet)
     with TemporaryDirectory(prefix="abpn-bench-") as room:
         if end_to_end is None:
@@ -84,6 +87,7 @@ class _Asked(NamedTuple):
     precision: Precision
     repeats: int
     check: bool
+    plain: bool
 
 
 class _Voice(NamedTuple):
@@ -117,7 +121,9 @@ def _speed(asked: _Asked, sizes: list[Size], room: Path, show: _Voice) -> dict[s
         config = speed.config_of(path)
     facts = _machine(device.type, precision) | {"weights": path.name, "net": config.width}
     show.table(tables.machine_text(facts))
-    plan = speed.Plan(path, config, str(device), precision, asked.repeats, room, asked.check)
+    plan = speed.Plan(
+        path, config, str(device), precision, asked.repeats, room, asked.check, asked.plain
+    )
     measured = []
     for sized in speed.measure(plan, sizes, show.tell):
         show.table(tables.speed_text(sized))
