@@ -26,6 +26,7 @@ REACH = 3  # thumbnail px from an outline at which an edit can have spilt over i
 SLICES = 8  # of light, in [0, 1]: pixels one slice apart are unlike
 AROUND = 6  # thumbnail px: the neighbourhood that is sorted into like and unlike
 APART = (0.1, 0.25)  # share of it that is unlike, for a pixel to have another side
+MIXED = (0.1, 0.3)  # share that is alike, of pixels that an outline runs through
 SUPPORT = (0.35, 0.7)  # mean edit of what is alike to that of what is not: spilt, and its own
 WHITE = (0.96, 0.985)  # the least channel of blank white
 BLANK = (0.15, 0.3)  # share of a neighbourhood that is: more than a speck or a glint
@@ -74,7 +75,9 @@ def _spilt(before: Plane, after: Plane, edit: Plane) -> Plane:
     others = np.maximum(_mean_around(edit) - own, 0) / np.maximum(unlike, np.float32(1e-3))
     own /= np.maximum(alike, np.float32(1e-3))
     support = smoothstep(*SUPPORT, own / np.maximum(others, np.float32(1e-6)))
-    return outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
+    spilt = outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
+    mixed = 1 - smoothstep(*MIXED, alike)
+    return np.maximum(spilt, mixed * cv2.dilate(spilt, np.ones((3, 3), np.uint8)))
 
 
 def _blank(image: Image) -> Plane:

@@ -28,6 +28,7 @@ from ..contours import (
     CONTOUR,
     KEPT,
     LUMA,
+    MIXED,
     REACH,
     SHOWS,
     SLICES,
@@ -191,7 +192,9 @@ def _spilt(before: Tensor, after: Tensor, edit: Tensor) -> Tensor:
     others = (_means_around(edit[None])[0] - own).clamp(min=0) / unlike.clamp(min=1e-3)
     own = own / alike.clamp(min=1e-3)
     support = smoothstep(*SUPPORT, own / others.clamp(min=1e-6))
-    return outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
+    spilt = outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
+    mixed = 1 - smoothstep(*MIXED, alike)
+    return torch.maximum(spilt, mixed * F.max_pool2d(spilt[None, None], 3, 1, 1)[0, 0])
 
 
 def _steepness(plane: Tensor) -> Tensor:
