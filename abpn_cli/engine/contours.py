@@ -28,8 +28,8 @@ AROUND = 6  # thumbnail px: the neighbourhood that is sorted into like and unlik
 APART = (0.1, 0.25)  # share of it that is unlike, for a pixel to have another side
 MIXED = (0.1, 0.3)  # share that is alike, of pixels that an outline runs through
 SUPPORT = (0.35, 0.7)  # mean edit of what is alike to that of what is not: spilt, and its own
-WHITE = (0.96, 0.985)  # the least channel of blank white
-BLANK = (0.15, 0.3)  # share of a neighbourhood that is: more than a speck or a glint
+WHITE = (0.95, 0.98)  # the least channel of blank white
+BLANK = (0.08, 0.16)  # share of a neighbourhood that is: more than a speck or a glint
 
 
 class Damped(NamedTuple):
