@@ -82,7 +82,8 @@ def _spilt(before: Plane, after: Plane, edit: Plane) -> Plane:
 
 def _blank(image: Image) -> Plane:
     """How surely each pixel of (h, w, 3) lies on blank white."""
-    white = smoothstep(*WHITE, image.min(2))
+    red, green, blue = cv2.split(image)
+    white = smoothstep(*WHITE, np.minimum(np.minimum(red, green), blue))
     return white * smoothstep(*BLANK, _mean_around(white))
 
 
