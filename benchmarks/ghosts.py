@@ -132,11 +132,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--weights", type=Path, default=ROOT / "weights" / "cloth.safetensors")
+    parser.add_argument("--only", default="", help="sets whose name contains this")
     asked = parser.parse_args()
     engine = Retoucher(asked.weights, device="cpu")
     labels = Labels(asked.data / "masks.npz", asked.data)
     sys.stdout.write(TEMPLATE.format("set", "ghosts", "pixels", "spill", "visible", "kept") + "\n")
     for name, studio in SETS.items():
+        if asked.only not in name:
+            continue
         found = [spills(engine, labels, path, studio) for path in photos_of(asked.data, name)]
         for way, figures in zip(
             ("left", "damped"), zip(*filter(None, found), strict=True), strict=True

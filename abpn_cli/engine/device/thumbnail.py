@@ -205,7 +205,9 @@ def _steepness(plane: Tensor) -> Tensor:
 
 def _means_around(planes: Tensor) -> Tensor:
     """Means over AROUND px on each side of (n, h, w)."""
-    return F.avg_pool2d(_bordered(planes, AROUND)[:, None], 2 * AROUND + 1, 1)[:, 0]
+    side = 2 * AROUND + 1
+    columns = F.avg_pool2d(_bordered(planes, AROUND)[:, None], (side, 1), 1)
+    return F.avg_pool2d(columns, (1, side), 1)[:, 0]
 
 
 def _bordered(planes: Tensor, margin: int) -> Tensor:
