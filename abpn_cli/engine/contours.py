@@ -19,7 +19,7 @@ from .colour import Image
 from .gate import Plane, smoothstep
 
 LUMA = np.array([0.2126, 0.7152, 0.0722], np.float32)  # Rec. 709
-SHOWS = (0.25 / 255, 1 / 255)  # change of luma that is seen on an even ground
+SHOWS = (0.25 / 255, 1 / 255)  # change of a channel, or of luma, that is seen on an even ground
 CONTOUR = (0.03, 0.08)  # per thumbnail px: gradient of an outline, of a photo in [0, 1]
 KEPT = (0.6, 0.9)  # share of it that is left in the retouched thumbnail
 REACH = 3  # thumbnail px from an outline at which an edit can have spilt over it
@@ -47,7 +47,8 @@ def damp_ghosts(image: Image, retouched: Image, layer: Image) -> Damped:
     """
     before, after = (np.ascontiguousarray(part @ LUMA) for part in (image, retouched))
     edit = np.abs(after - before)
-    shows = smoothstep(*SHOWS, edit)
+    red, green, blue = cv2.split(cv2.absdiff(retouched, image))
+    shows = smoothstep(*SHOWS, np.maximum(np.maximum(red, green), blue))
     if not shows.any():
         return Damped(layer, 0.0)
     damp = shows * np.maximum(_spilt(before, after, edit), _blank(image))

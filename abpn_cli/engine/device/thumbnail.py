@@ -175,7 +175,8 @@ def ghosts(image: Tensor, retouched: Tensor) -> Tensor:
     edit = (after - before).abs()
     white = smoothstep(*WHITE, image.amin(2))
     blank = white * smoothstep(*BLANK, _means_around(white[None])[0])
-    return smoothstep(*SHOWS, edit) * torch.maximum(_spilt(before, after, edit), blank)
+    shows = smoothstep(*SHOWS, (retouched - image).abs().amax(2))
+    return shows * torch.maximum(_spilt(before, after, edit), blank)
 
 
 def _spilt(before: Tensor, after: Tensor, edit: Tensor) -> Tensor:
