@@ -61,7 +61,8 @@ def damp_ghosts(image: Image, retouched: Image, layer: Image) -> Damped:
 def _spilt(before: Plane, after: Plane, edit: Plane) -> Plane:
     """How surely the edit of each pixel comes from beyond an outline; all (h, w)."""
     contour = steepness(before)
-    kept = smoothstep(*KEPT, steepness(after) / np.maximum(contour, np.float32(1e-6)))
+    share = steepness(after) / np.maximum(contour, np.float32(1e-6))
+    kept = smoothstep(*KEPT, np.asarray(share, np.float32))
     near = np.ones((2 * REACH + 1, 2 * REACH + 1), np.uint8)
     outline = cv2.dilate(smoothstep(*CONTOUR, contour) * kept, near)
     if not outline.any():
@@ -78,7 +79,8 @@ def _spilt(before: Plane, after: Plane, edit: Plane) -> Plane:
     support = smoothstep(*SUPPORT, own / np.maximum(others, np.float32(1e-6)))
     spilt = outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
     mixed = 1 - smoothstep(*MIXED, alike)
-    return np.maximum(spilt, mixed * cv2.dilate(spilt, np.ones((3, 3), np.uint8)))
+    beside = cv2.dilate(spilt, np.ones((3, 3), np.uint8))
+    return np.asarray(np.maximum(spilt, mixed * beside), np.float32)
 
 
 def _blank(image: Image) -> Plane:
