@@ -92,10 +92,10 @@ class Small(ClothPairs):
         return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
 
 
-def trainer(choice: Choice, steps: int, source: Small, vgg16: Path) -> Trainer:
+def trainer(choice: Choice, steps: int, precision: str, source: Small, vgg16: Path) -> Trainer:
     """Set a run up."""
     settings = Settings(
-        steps=steps, every=steps, precision="bf16", warm_up=30, painter_share=0.15,
+        steps=steps, every=steps, precision=precision, warm_up=30, painter_share=0.15,
         average=0.98, drop_at=0.8, weights=choice.weights,
     )  # fmt: skip
     config = replace(config_of("shipped", choice.width, "cloth"), **choice.config)
@@ -153,6 +153,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", type=Path, default=DATA)
     parser.add_argument("--out", type=Path, default=ROOT / "out" / "choices.json")
     parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--precision", default="bf16", help="float32 where the CPU has no bf16")
     parser.add_argument("--full", action="store_true", help="the paper's width too")
     asked = parser.parse_args(argv)
     choices = (*CHOICES, FULL) if asked.full else CHOICES
@@ -180,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         for made in (judges, fine)
     )
     vgg16 = asked.data / "models" / "vgg16_lpips_fp16.safetensors"
-    runs = [(c, trainer(c, asked.steps, source(c.idle), vgg16)) for c in choices]
+    runs = [(c, trainer(c, asked.steps, asked.precision, source(c.idle), vgg16)) for c in choices]
     spent = dict.fromkeys((c.name for c in choices), 0.0)
     sys.stderr.write("pairs to judge by are made\n")
     for number in range(asked.steps):

@@ -219,8 +219,12 @@ def test_pixels_may_lie_in_memory_in_any_order_and_are_not_written_to(on_device)
 def test_ghosts_are_found_as_on_the_cpu(size):
     rng = np.random.default_rng(4)
     image = photo_of(*size).pixels.astype(np.float32) / 255
-    image[:, size[1] // 2 :] *= 0.3  # an outline
-    retouched = (image + rng.normal(0, 0.05, (*size, 1))).astype(np.float32)
+    middle = size[1] // 2
+    image[:, middle:] = 0.3 * image[:, middle:] + 0.7  # an outline
+    image[: size[0] // 3, middle:] = 1  # blank white
+    edit = rng.normal(0, 0.05, (*size, 1))
+    edit[:, middle + 2 :] = 0  # spilt by so much
+    retouched = (image + edit).astype(np.float32)
     layer = np.ones((*size, 3), np.float32)
     expected = damp_ghosts(image, retouched, layer)
     damp = ghosts(torch.from_numpy(image), torch.from_numpy(retouched)).numpy()

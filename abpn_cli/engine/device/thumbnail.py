@@ -21,13 +21,25 @@ from ...nets.abpn import smoothstep
 from ...nets.bpl import blend, reflect_index, unblend
 from ...nets.lrl import LRL_MULTIPLE, MASK_STRIDE, LocalRetouch
 from ...photo import turn_back, turn_upright
-from ..contours import CONTOUR, GHOST, KEPT, LUMA, REACH
+from ..contours import (
+    APART,
+    AROUND,
+    BLANK,
+    CONTOUR,
+    KEPT,
+    LUMA,
+    MIXED,
+    REACH,
+    SHOWS,
+    SLICES,
+    SUPPORT,
+    WHITE,
+)
 from ..pyramid import padded_length, reflected
 
 SHAPES = 4  # thumbnail sizes whose graphs are kept: a shoot has one or two
 WARM_UP = 3  # runs before a graph is recorded, in which libraries choose and allocate
 SCHARR = ((-3.0, 0.0, 3.0), (-10.0, 0.0, 10.0), (-3.0, 0.0, 3.0))
-BLUR_REACH = 4  # of its standard deviation: as far as OpenCV takes a float's Gaussian
 
 Function = Callable[..., tuple[Tensor, ...]]
 
@@ -160,16 +172,30 @@ def _layer(
 def ghosts(image: Tensor, retouched: Tensor) -> Tensor:
     """How far a layer is to be taken back, (h, w) in [0, 1]: as `contours.damp_ghosts`."""
     before, after = (part @ _luma(image.device) for part in (image, retouched))
+    edit = (after - before).abs()
+    white = smoothstep(*WHITE, image.amin(2))
+    blank = white * smoothstep(*BLANK, _means_around(white[None])[0])
+    shows = smoothstep(*SHOWS, (retouched - image).abs().amax(2))
+    return shows * torch.maximum(_spilt(before, after, edit), blank)
+
+
+def _spilt(before: Tensor, after: Tensor, edit: Tensor) -> Tensor:
+    """How surely the edit of each pixel comes from beyond an outline; all (h, w)."""
     contour = _steepness(before)
-    bars = (
-        (CONTOUR, contour),
-        (KEPT, _steepness(after) / contour.clamp(min=1e-6)),
-        (GHOST, _steepness(after - before)),
-    )
-    ghost = torch.ones_like(before)
-    for (low, high), plane in bars:
-        ghost = ghost * smoothstep(low, high, plane)
-    return _blurred(_dilated(ghost), REACH / 2)
+    kept = smoothstep(*KEPT, _steepness(after) / contour.clamp(min=1e-6))
+    outline = smoothstep(*CONTOUR, contour) * kept
+    outline = F.max_pool2d(outline[None, None], 2 * REACH + 1, 1, REACH)[0, 0]
+    slices = torch.arange(SLICES + 1, device=before.device)[:, None, None]
+    member = (1 - (before.clamp(0, 1) * SLICES - slices).abs()).clamp(min=0)
+    alike = (member * _means_around(member)).sum(0)
+    own = (member * _means_around(member * edit)).sum(0)
+    unlike = 1 - alike
+    others = (_means_around(edit[None])[0] - own).clamp(min=0) / unlike.clamp(min=1e-3)
+    own = own / alike.clamp(min=1e-3)
+    support = smoothstep(*SUPPORT, own / others.clamp(min=1e-6))
+    spilt = outline * smoothstep(*APART, unlike) * smoothstep(*SHOWS, others) * (1 - support)
+    mixed = 1 - smoothstep(*MIXED, alike)
+    return torch.maximum(spilt, mixed * F.max_pool2d(spilt[None, None], 3, 1, 1)[0, 0])
 
 
 def _steepness(plane: Tensor) -> Tensor:
@@ -178,30 +204,18 @@ def _steepness(plane: Tensor) -> Tensor:
     return gradients.square().sum(0).sqrt()
 
 
-def _dilated(plane: Tensor) -> Tensor:
-    """The most in an ellipse of REACH px around each of (h, w)."""
-    side, flat = 2 * REACH + 1, 2 * REACH - 1
-    image = plane[None, None]
-    wide = F.max_pool2d(image, (flat, side), 1, (flat // 2, side // 2))
-    tall = F.max_pool2d(image, (side, 1), 1, (side // 2, 0))
-    return torch.maximum(wide, tall)[0, 0]
+def _means_around(planes: Tensor) -> Tensor:
+    """Means over AROUND px on each side of (n, h, w)."""
+    side = 2 * AROUND + 1
+    columns = F.avg_pool2d(_bordered(planes, AROUND)[:, None], (side, 1), 1)
+    return F.avg_pool2d(columns, (1, side), 1)[:, 0]
 
 
-def _blurred(plane: Tensor, deviation: float) -> Tensor:
-    margin = round(BLUR_REACH * deviation)
-    distance = torch.arange(-margin, margin + 1, device=plane.device)
-    weights = torch.exp(-distance.square() / (2 * deviation**2))
-    weights = weights / weights.sum()
-    image = _bordered(plane, margin)[None, None]
-    image = F.conv2d(image, weights[None, None, :, None])
-    return F.conv2d(image, weights[None, None, None, :])[0, 0]
-
-
-def _bordered(plane: Tensor, margin: int) -> Tensor:
-    """(h, w) with a border, reflect-101, as often as needed."""
-    for axis in (0, 1):
-        plane = plane.index_select(axis, _border(plane.shape[axis], margin, plane.device))
-    return plane
+def _bordered(planes: Tensor, margin: int) -> Tensor:
+    """(…, h, w) with a border, reflect-101, as often as needed."""
+    for axis in (-2, -1):
+        planes = planes.index_select(axis, _border(planes.shape[axis], margin, planes.device))
+    return planes
 
 
 # Made once, for nothing may come from the host while a graph is recorded.
