@@ -1,9 +1,9 @@
-"""Larger blemishes painted on skin: domes, acne, scars, soft patches, each by a generator of its own.
+"""Larger blemishes painted on skin: domes, acne, scars, soft patches, a generator for each.
 
-Pure functions as in `blemishes`: (size, skin, rng) to a ratio field (H, W, 3) float32, about 1; size
-is (H, W), skin is (H, W) as `blemishes.inner_skin` returns it. Lengths are px at 1024 px long side
-of the window that is painted on, scaled. Windows hold about half of what the program cuts around a
-face, so that 40 px here are 20 there.
+Pure functions as in `blemishes`: (size, skin, rng) to a ratio field (H, W, 3) float32, about 1;
+size is (H, W), skin is (H, W) as `blemishes.inner_skin` returns it. Lengths are px at 1024 px long
+side of the window that is painted on, scaled. Windows hold about half of what the program cuts
+around a face, so that 40 px here are 20 there.
 """
 
 from __future__ import annotations
