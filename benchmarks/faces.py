@@ -60,9 +60,9 @@ KINDS: dict[str, tuple[FaceRecipe, Blemish, Sequence[Healer]]] = {
     "acne": (PAINTED, acne, HEALERS),
     "scars": (PAINTED, scarred, HEALERS),
     "soft patches": (PAINTED, patched, HEALERS),
-    "shine": (replace(PAINTED, shiny=1), unblemished, HEALERS),
+    "shine": (replace(PAINTED, shiny=1), unblemished, (healed, matted)),
     "transplanted": (replace(PAINTED, transplanted=1), unblemished, HEALERS),
-    "real spots": (REAL, unblemished, (healed,)),
+    "real spots": (REAL, unblemished, HEALERS),
     "real shine": (REAL, unblemished, (matted,)),
     "none left": (replace(PAINTED, clean=1), unblemished, HEALERS),
 }

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from . import blemishes, synthesis
 from .made_pairs import NUISANCE, Edits, Labels, MadePairs, Scene, times
 from .pairs import Sample, Shape, Window, digest_of, read
-from .shine import matted, shone
+from .shine import shone
 from .synthesis import Floats, as_floats
 
 SKIN = 2  # the label of face skin in a label map
@@ -26,7 +26,7 @@ Kind = Literal["clean", "real", "painted"]
 Blemish = Callable[[tuple[int, int], Floats, Generator], Floats]
 Healer = Callable[[Floats, Floats], Floats]  # (image, skin) to a ratio
 
-HEALERS: Sequence[Healer] = (blemishes.healed, matted)
+HEALERS: Sequence[Healer] = (blemishes.healed,)  # docs/experiments.md: what shine beside it did
 PALEST = 1.02  # of other people's spots: what is paler is shine, or the lack of a spot
 
 
@@ -51,7 +51,7 @@ class FaceRecipe:
     transplanted: float = 0.3
     power: tuple[float, float] = (1.0, 2.5)
     mixed: float = 0.5
-    shiny: float = 0.25
+    shiny: float = 0.0
     freckles: float = 0.15
     tilted: float = 0.3
     around: tuple[float, float] = (0.45, 1.2)
