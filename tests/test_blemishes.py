@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import cv2
 import numpy as np
 import pytest
 
 from abpn_cli.skin import BLOOD, MELANIN
 from abpn_cli.training import blemishes, shine, sores
+from abpn_cli.training.face_pairs import FacePairs, FaceRecipe, healed_pixels
+from abpn_cli.training.made_pairs import Labels, Scene
 from abpn_cli.training.synthesis import blur
 
 SIZE = (512, 384)
@@ -171,3 +175,45 @@ def test_healing_takes_round_spots_and_leaves_lines_and_pores():
     assert gone[1] < 0.5 * gone[0]
     assert np.abs(healed[line] - spotted[line]).mean() < 0.01
     np.testing.assert_allclose(healed[plain], spotted[plain], atol=0.01)
+
+
+def pairs_of(*painters, **recipe) -> FacePairs:
+    settled = FaceRecipe(nothing=0, on_healed=1, transplanted=0, **recipe)
+    return FacePairs([], [], Labels(None, Path()), painters, settled, 1, 1)
+
+
+def darkened(share: float):
+    """A generator that takes a share of all light from the skin."""
+
+    def paint(size, skin, rng):
+        return np.float32(1 - share * skin[..., None]) * np.ones((*size, 3), np.float32)
+
+    return paint
+
+
+def test_some_pairs_bear_the_blemishes_of_two_generators():
+    image = face()
+    scene = Scene(image, skin(), image)
+    mixed = pairs_of(darkened(0.5), darkened(0.5), mixed=1.0).edits
+    alone = pairs_of(darkened(0.5), darkened(0.5), mixed=0.0).edits
+    depths = [
+        float((edits(scene, "painted", np.random.default_rng(1)).before)[256, 192].min())
+        for edits in (mixed, alone)
+    ]
+    np.testing.assert_allclose(depths, (0.25, 0.5), atol=1e-5)
+
+
+def test_shine_is_painted_where_it_is_asked_for_and_never_in_the_target():
+    image = face()
+    scene = Scene(image, skin(), image)
+    for shiny in (0.0, 1.0):
+        edits = pairs_of(darkened(0), shiny=shiny).edits(scene, "painted", np.random.default_rng(1))
+        assert bool((edits.before > 1.05).any()) == bool(shiny)
+        np.testing.assert_allclose(edits.after, 1, atol=1e-6)
+
+
+def test_a_portrait_is_healed_by_each_healer_in_turn():
+    image = face()
+    halved = healed_pixels(image, skin(), [lambda img, _: np.full_like(img, 0.5)] * 2)
+    inside = skin() > 0.5
+    np.testing.assert_allclose(halved[inside] / 255, image[inside] / 4, atol=0.5 / 255 + 1e-6)
