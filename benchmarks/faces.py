@@ -1,4 +1,4 @@
-"""`face` on portraits that it never saw: spots of three kinds, and the colour of skin by its tone.
+"""`face` on portraits that it never saw: blemishes by kind, shine, and skin colour by its tone.
 
 Part of `make evaluate`. It takes the portraits and label maps of ../shared/data (--data says where
 they are), which do not come with the source.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from math import log10
 from pathlib import Path
 from typing import NamedTuple
@@ -16,31 +17,65 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
+from numpy.random import Generator
 from skimage.color import rgb2lab
 
 from abpn_cli.codecs import decode
 from abpn_cli.engine.tasks import Means, make_engine
 from abpn_cli.nets.abpn import Abpn
-from abpn_cli.training.blemishes import blemished
+from abpn_cli.training.blemishes import blemished, healed
 from abpn_cli.training.data import read_list
-from abpn_cli.training.face_pairs import SKIN, FacePairs, FaceRecipe
+from abpn_cli.training.face_pairs import (
+    HEALERS,
+    SKIN,
+    Blemish,
+    FacePairs,
+    FaceRecipe,
+    Healer,
+)
 from abpn_cli.training.gallery import upright_floats
 from abpn_cli.training.made_pairs import Labels
 from abpn_cli.training.pairs import CHANGED, Shape, stack
+from abpn_cli.training.shine import matted
+from abpn_cli.training.sores import acne, domed, patched, scarred
+from abpn_cli.training.synthesis import Floats
 from abpn_cli.training.validate import retouch
 from abpn_cli.weights import load
 
 ROOT = Path(__file__).parents[1]
 DATA = ROOT.parent / "shared" / "data"
 HELD_OUT = ROOT / "weights" / "recipes" / "face_held_out.txt"
-PAINTED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
-KINDS = {
-    "painted": PAINTED,
-    "transplanted": FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=1),
-    "real": FaceRecipe(nothing=0, clean=0, real=1),
+
+
+def unblemished(size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
+    """Paint nothing: (H, W, 3) ratio of 1."""
+    return np.ones((*size, 3), np.float32)
+
+
+PAINTED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0, shiny=0)
+REAL = replace(PAINTED, real=1)
+KINDS: dict[str, tuple[FaceRecipe, Blemish, Sequence[Healer]]] = {
+    "painted": (PAINTED, blemished, HEALERS),
+    "large": (PAINTED, domed, HEALERS),
+    "acne": (PAINTED, acne, HEALERS),
+    "scars": (PAINTED, scarred, HEALERS),
+    "soft patches": (PAINTED, patched, HEALERS),
+    "shine": (replace(PAINTED, shiny=1), unblemished, (healed, matted)),
+    "transplanted": (replace(PAINTED, transplanted=1), unblemished, HEALERS),
+    "real spots": (REAL, unblemished, HEALERS),
+    "real shine": (REAL, unblemished, (matted,)),
+    "none left": (replace(PAINTED, clean=1), unblemished, HEALERS),
 }
 TONES = {"light": (41.0, 200.0), "medium": (10.0, 41.0), "dark": (-200.0, 10.0)}  # ITA in degrees
 BATCHES = 4
+
+
+class Gains(NamedTuple):
+    """dB gained over the untouched portrait inside M_gt, and whole; PSNR of the result to it."""
+
+    inside: float
+    whole: float
+    moved: float
 
 
 class Skin(NamedTuple):
@@ -51,10 +86,9 @@ class Skin(NamedTuple):
     changed: float
 
 
-def gains(net: Abpn, faces: list[Path], labels: Labels, recipe: FaceRecipe) -> tuple[float, float]:
-    """Return dB gained over the untouched portrait, errors pooled: inside M_gt, and whole."""
-    pairs = FacePairs(faces, [], labels, [blemished], recipe, 4, 5)
-    rng, sums = np.random.default_rng(3), np.zeros(4)
+def gains(net: Abpn, pairs: FacePairs) -> Gains:
+    """Judge one kind of pairs, errors pooled."""
+    rng, sums = np.random.default_rng(3), np.zeros(5)
     for _ in range(BATCHES):
         batch = stack([pairs.sample(Shape(1, (256, 256), 256), rng) for _ in range(4)], 1)
         result, _, _ = retouch(net, batch.crop, 1)
@@ -64,8 +98,16 @@ def gains(net: Abpn, faces: list[Path], labels: Labels, recipe: FaceRecipe) -> t
         ]
         differs = (batch.crop - batch.crop_target).abs().amax(1, keepdim=True)
         inside = (differs > CHANGED).float()
-        sums += [float(part.sum()) for error in errors for part in (error * inside, error)]
-    return 10 * log10(sums[0] / sums[2]), 10 * log10(sums[1] / sums[3])
+        moved = (batch.crop - result).square().mean(1, keepdim=True)
+        parts = [part for error in errors for part in (error * inside, error)]
+        sums += [float(part.sum()) for part in (*parts, moved)]
+    mean = sums[4] / (BATCHES * moved.numel())
+    return Gains(decibels(sums[0], sums[2]), decibels(sums[1], sums[3]), decibels(1, mean))
+
+
+def decibels(before: float, after: float) -> float:
+    """How much less an error has become; 0 where there was none, 100 where none is left."""
+    return 10 * log10(before / max(after, before * 1e-10)) if before else 0.0
 
 
 def skins(weights: Path, faces: list[Path], labels: Labels) -> Iterator[Skin]:
@@ -96,9 +138,11 @@ def main() -> None:
     held_out = read_list(options.data, HELD_OUT)
     net = load(options.weights, torch.device("cpu")).net
     assert isinstance(net, Abpn)
-    for name, recipe in KINDS.items():
-        inside, whole = gains(net, held_out[::4], labels, recipe)
-        sys.stdout.write(f"{name:<14}{inside:+7.2f} dB inside{whole:+7.2f} dB whole\n")
+    for name, (recipe, paint, healers) in KINDS.items():
+        pairs = FacePairs(held_out[::4], [], labels, [paint], recipe, 4, 5, healers=healers)
+        inside, whole, moved = gains(net, pairs)
+        words = f"{inside:+7.2f} dB inside{whole:+7.2f} dB whole, {moved:.1f} dB to the input"
+        sys.stdout.write(f"{name:<14}{words}\n")
     london = sorted((options.data / "portraits" / "london_ccby").glob("*.jpg"))[::4]
     seen = [path for path in held_out if "usgov_staff" in path.parts] + london
     found = list(skins(options.weights, seen, labels))

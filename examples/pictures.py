@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from unittest import mock
 
@@ -29,9 +29,9 @@ from abpn_cli.engine.contours import Damped
 from abpn_cli.engine.network import Network, Painted
 from abpn_cli.nets.lrl import MASK_STRIDE
 from abpn_cli.photo import Photo
-from abpn_cli.training import blemishes, creases, surfaces, synthesis
+from abpn_cli.training import blemishes, creases, shine, sores, surfaces, synthesis
 from abpn_cli.training.cloth_pairs import ClothPairs, Recipe
-from abpn_cli.training.face_pairs import FacePairs, FaceRecipe
+from abpn_cli.training.face_pairs import Blemish, FacePairs, FaceRecipe
 from abpn_cli.training.made_pairs import Labels, Look, Scene, times
 from abpn_cli.training.pairs import Sample, Shape
 from abpn_cli.training.synthesis import Floats, as_floats
@@ -248,17 +248,31 @@ def lined_surfaces() -> Floats:
     return sheet(rows, 300)
 
 
-def painted_blemishes() -> Floats:
-    """Every generator of blemishes on skin of three tones."""
+def painted_blemishes(*makers: Blemish) -> Floats:
+    """Generators of blemishes on skin of three tones."""
     rows = []
-    makers = blemishes.blemished, blemishes.freckled, blemishes.blotched
     for tone in range(len(SKINS)):
         image, where, _ = skin(tone, tone)
         assert where is not None
-        made = [make(FACE_SIZE, where, default_rng(11)) for make in makers]
-        painted = [face(times(image, ratio)) for ratio in made]
+        painted = [face(times(image, make(FACE_SIZE, where, default_rng(11)))) for make in makers]
         names = [make.__name__ for make in makers]
         rows.append([("even skin", face(image)), *zip(names, painted, strict=True)])
+    return sheet(rows)
+
+
+def shining() -> Floats:
+    """Shine painted on skin that bulges as a forehead does, and what is left when it is taken."""
+    rows, side = [], 400
+    across, down = (np.mgrid[0:FACE, 0:FACE].astype(np.float32) - FACE / 2) / side
+    form = 0.45 + 0.6 * np.exp(-2.2 * (across**2 + down**2))[..., None]
+    for tone in range(len(SKINS)):
+        even, where, _ = skin(tone, tone, side)
+        assert where is not None
+        image = times(even, form)
+        shiny = times(image, shine.shone(image, where, default_rng(4)))
+        tiles = {"even skin": image, "shone": shiny}
+        tiles["matted"] = times(shiny, shine.matted(shiny, where))
+        rows.append([(name, face(tile, side)) for name, tile in tiles.items()])
     return sheet(rows)
 
 
@@ -288,8 +302,8 @@ def healed() -> Floats:
 
 def face_pairs() -> Floats:
     """Whole pairs as `FacePairs` makes them."""
-    recipe, labels = FaceRecipe(transplanted=0, on_healed=1, freckles=0), Labels(None, ROOT)
-    maker = FacePairs([], [], labels, [blemishes.blemished], recipe, 1, 1)
+    recipe = FaceRecipe(transplanted=0, on_healed=1, freckles=0, shiny=0)
+    maker = FacePairs([], [], Labels(None, ROOT), [blemishes.blemished], recipe, 1, 1)
     shape = Shape(1, (320, 256), 128)
     scenes = {
         "real": ("real", spotted(1, 1, 600)),
@@ -314,11 +328,6 @@ def spilling(network: Network, thumbnail: Floats) -> Painted:
     return Painted(retouched, np.ones((height, width), np.float32))
 
 
-def undamped(image: Floats, retouched: Floats, layer: Floats) -> Damped:
-    """Leave ghosts as they are."""
-    return Damped(layer, 0.0)
-
-
 def ghost() -> Floats:
     """The program with an edit that spills over an outline: ghosts left, and damped."""
     image, cloth, _ = garment("navy", 1.0, 2)
@@ -327,6 +336,7 @@ def ghost() -> Floats:
     engine = Retoucher(ROOT / "weights" / "cloth.safetensors", device="cpu")
     with mock.patch.object(Network, "paint", spilling):
         after, edit = engine.retouch(Photo(pixels))
+        undamped = mock.Mock(side_effect=lambda image, retouched, layer: Damped(layer, 0.0))
         with mock.patch.object(abpn_cli.engine, "damp_ghosts", undamped):
             ghosts, _ = engine.retouch(Photo(pixels))
     versions = {"photo": image, "ghost": _floats(ghosts), "damped": _floats(after)}
@@ -354,7 +364,13 @@ PICTURES: dict[str, Callable[[], Floats]] = {
     "synthesis_cloth_pairs.jpg": cloth_pairs,
     "synthesis_decor.jpg": decor,
     "synthesis_surfaces.jpg": lined_surfaces,
-    "synthesis_blemishes.jpg": painted_blemishes,
+    "synthesis_blemishes.jpg": partial(
+        painted_blemishes, blemishes.blemished, blemishes.freckled, blemishes.blotched
+    ),
+    "synthesis_sores.jpg": partial(
+        painted_blemishes, sores.domed, sores.acne, sores.scarred, sores.patched
+    ),
+    "synthesis_shine.jpg": shining,
     "synthesis_healed.jpg": healed,
     "synthesis_face_pairs.jpg": face_pairs,
     "ghost.png": ghost,

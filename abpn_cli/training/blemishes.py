@@ -144,7 +144,7 @@ def freckled(size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
     for _ in range(int(rng.integers(60, 260))):
         place = as_floats(places[int(rng.integers(len(places)))])
         radius = rng.uniform(1.0, 3.0) * scale
-        _lay(density[..., 0], place, radius, strength * rng.uniform(0.4, 1.2), 0.8, rng)
+        lay(density[..., 0], place, radius, strength * rng.uniform(0.4, 1.2), 0.8, rng)
     return pigmented(density * skin[..., None])
 
 
@@ -182,14 +182,14 @@ def _spot(density: Floats, place: Floats, radius: float, rng: Generator) -> None
     """Add a spot, red or brown, some with a red ring and a bright tip."""
     depth = rng.uniform(0.08, 0.45)
     blood = rng.uniform(0, 1) ** 0.6  # more of them red than brown
-    _lay(density[..., 0], place, radius, depth * (1 - blood), rng.uniform(0.5, 1), rng)
-    _lay(density[..., 1], place, radius, depth * blood, rng.uniform(0.5, 1), rng)
+    lay(density[..., 0], place, radius, depth * (1 - blood), rng.uniform(0.5, 1), rng)
+    lay(density[..., 1], place, radius, depth * blood, rng.uniform(0.5, 1), rng)
     if rng.random() < 0.3:
         halo = radius * rng.uniform(1.4, 2.2)
-        _lay(density[..., 1], place, halo, rng.uniform(0.02, 0.08), 1.0, rng)
+        lay(density[..., 1], place, halo, rng.uniform(0.02, 0.08), 1.0, rng)
     if rng.random() < 0.2:
         tip = as_floats(place + rng.normal(0, 0.3, 2) * radius)
-        _lay(density[..., 1], tip, radius * 0.45, -rng.uniform(0.05, 0.3), 0.8, rng)
+        lay(density[..., 1], tip, radius * 0.45, -rng.uniform(0.05, 0.3), 0.8, rng)
 
 
 def _scar(density: Floats, place: Floats, scale: float, rng: Generator) -> None:
@@ -200,13 +200,13 @@ def _scar(density: Floats, place: Floats, scale: float, rng: Generator) -> None:
     count = max(3, int(length / width))
     for index in range(count):
         fade = float(np.sin(np.pi * (index + 1) / (count + 1))) / 2
-        _lay(density[..., 0], place, width, melanin * fade, 1.0, rng)
-        _lay(density[..., 1], place, width, blood * fade, 1.0, rng)
+        lay(density[..., 0], place, width, melanin * fade, 1.0, rng)
+        lay(density[..., 1], place, width, blood * fade, 1.0, rng)
         angle += bend / count * 4
         place = as_floats(place + np.array([np.sin(angle), np.cos(angle)]) * length / count)
 
 
-def _lay(
+def lay(
     field: Floats, place: Floats, radius: float, depth: float, softness: float, rng: Generator
 ) -> None:
     """Add an uneven disc to a (H, W) field, in place; softness: share of the radius that fades."""

@@ -43,6 +43,7 @@ from .pairs import (
     split,
     stack,
 )
+from .sores import acne, domed, patched, scarred
 
 VALIDATION_SIDE = 256  # px: thumbnails of validation pairs
 PAINTED = Recipe(
@@ -59,7 +60,8 @@ PAINTED = Recipe(
     draws=20,
 )
 NOTHING = Recipe(nothing=1, surfaces=0)
-BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0)
+BLEMISHES = (blemished, domed, acne, scarred, patched)  # what `face` learns to take away
+BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0, shiny=0)
 FACELESS = FaceRecipe(nothing=1)
 FACE = "face"  # the task whose pairs are made of portraits
 FINISHED = 0.15  # share of a studio's samples that are retouched photos, to be left alone
@@ -236,9 +238,9 @@ def _source(
     if photos.task == FACE:
         looks = FaceRecipe()
         faces = FacePairs(
-            photos.subjects, photos.nothing, photos.labels, [blemished], looks, batch, seed, levels
+            photos.subjects, photos.nothing, photos.labels, BLEMISHES, looks, batch, seed, levels
         )
-        return faces, {"blemishes": [blemished.__name__], "recipe": asdict(looks)}
+        return faces, {"blemishes": [b.__name__ for b in BLEMISHES], "recipe": asdict(looks)}
     creases: list[Any] = [ridged_noise, draped_cloth, strokes, crumple, ripples]
     bank = wrinkle_bank(photos.subjects, photos.labels)
     if bank.patches:

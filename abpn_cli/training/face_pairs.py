@@ -13,8 +13,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from . import blemishes, synthesis
-from .made_pairs import NUISANCE, Edits, Labels, MadePairs, Scene
+from .made_pairs import NUISANCE, Edits, Labels, MadePairs, Scene, times
 from .pairs import Sample, Shape, Window, digest_of, read
+from .shine import shone
 from .synthesis import Floats, as_floats
 
 SKIN = 2  # the label of face skin in a label map
@@ -23,6 +24,10 @@ TILT = 35.0  # degrees, at most, by which a portrait is turned
 
 Kind = Literal["clean", "real", "painted"]
 Blemish = Callable[[tuple[int, int], Floats, Generator], Floats]
+Healer = Callable[[Floats, Floats], Floats]  # (image, skin) to a ratio
+
+HEALERS: Sequence[Healer] = (blemishes.healed,)  # docs/experiments.md: what shine beside it did
+PALEST = 1.02  # of other people's spots: what is paler is shine, or the lack of a spot
 
 
 @dataclass(frozen=True)
@@ -32,8 +37,9 @@ class FaceRecipe:
     nothing: pairs from photos without a face; clean: faces healed in both photos; real: real
     blemishes, healed; on_healed: share of painted ones laid on healed skin, the rest on it as it
     is; transplanted: share of them that are other people's own spots, their strength raised to a
-    power drawn from `power`; freckles: share of faces given freckles that stay; tilted: share of
-    portraits turned.
+    power drawn from `power`; mixed: share of painted ones with a second generator's on top, where
+    there are several; shiny: share of them with shine besides; freckles: share of faces given
+    freckles that stay; tilted: share of portraits turned.
     around: range of the window's lesser side by the face's greater: faces are retouched with large
     thumbnails (engine.faces), so that spots are some pixels wide, and a window is part of one.
     """
@@ -42,8 +48,10 @@ class FaceRecipe:
     clean: float = 0.15
     real: float = 0.25
     on_healed: float = 0.5
-    transplanted: float = 0.4
+    transplanted: float = 0.3
     power: tuple[float, float] = (1.0, 2.5)
+    mixed: float = 0.5
+    shiny: float = 0.0
     freckles: float = 0.15
     tilted: float = 0.3
     around: tuple[float, float] = (0.45, 1.2)
@@ -59,7 +67,8 @@ class FaceRecipe:
 class FacePairs(MadePairs):
     """Pairs made on the fly from portraits and photos without a face.
 
-    faces: portraits with a label map each; nothing: photos; painters: generators of blemishes.
+    faces: portraits with a label map each; nothing: photos; painters: generators of blemishes;
+    healers: what a portrait is healed by, one after the other.
     """
 
     def __init__(
@@ -72,19 +81,21 @@ class FacePairs(MadePairs):
         batch_size: int,
         seed: int,
         levels: Sequence[int] = (1, 2, 3),
+        healers: Sequence[Healer] = HEALERS,
     ) -> None:
         super().__init__(labels, batch_size, seed, levels)
         self.faces = list(faces)
         self.nothing = list(nothing)
         self.painters = list(painters)
         self.recipe = recipe
+        self.healers = tuple(healers)
         self._healed: dict[Path, NDArray[np.uint8]] = {}
 
     @property
     def identity(self) -> str:
         """Digest of the photos, the recipe and how samples are cut."""
         names = [path.name for path in (*self.faces, *self.nothing)]
-        makers = [painter.__name__ for painter in self.painters]
+        makers = [maker.__name__ for maker in (*self.painters, *self.healers)]
         return digest_of(
             NUISANCE, names, makers, self.recipe, self.levels, self.batch_size, self.seed
         )
@@ -105,7 +116,7 @@ class FacePairs(MadePairs):
         assert skin is not None, path  # such are left out before a run starts
         skin = as_floats(cv2.resize(skin, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
         if path not in self._healed:
-            self._healed[path] = healed_pixels(image, skin)
+            self._healed[path] = healed_pixels(image, skin, self.healers)
         return Scene(image, skin, self._healed[path].astype(np.float32) / np.float32(255))
 
     def window(self, scene: Scene, shape: Shape, rng: Generator) -> Window:
@@ -147,9 +158,20 @@ class FacePairs(MadePairs):
         if rng.random() < self.recipe.transplanted:
             painted = self._transplant(size, skin, rng)
         else:
-            painted = self.painters[int(rng.integers(len(self.painters)))](size, skin, rng)
+            painted = self._painted(size, skin, rng)
         below = after if rng.random() < self.recipe.on_healed else same
-        return Edits(as_floats(below * painted), after)
+        before = as_floats(below * painted)
+        if self.recipe.shiny and rng.random() < self.recipe.shiny:
+            before = as_floats(before * shone(times(image, before), skin, rng))
+        return Edits(before, after)
+
+    def _painted(self, size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
+        """Blemishes of one generator, or of two: (H, W, 3) ratio."""
+        count = len(self.painters)
+        painted = self.painters[int(rng.integers(count))](size, skin, rng)
+        if count > 1 and rng.random() < self.recipe.mixed:
+            painted = as_floats(painted * self.painters[int(rng.integers(count))](size, skin, rng))
+        return painted
 
     def _transplant(self, size: tuple[int, int], skin: Floats, rng: Generator) -> Floats:
         """Lay the spots of another face, turned and scaled, on skin: (H, W, 3) ratio."""
@@ -159,7 +181,7 @@ class FacePairs(MadePairs):
         spotted, clean = (
             np.maximum(window.cut(part, size), 0) + NOISE for part in (donor.image, donor.healed)
         )  # enlarging overshoots
-        ratio = np.clip(spotted / clean, 0.4, 1.5) ** np.float32(rng.uniform(*self.recipe.power))
+        ratio = np.clip(spotted / clean, 0.4, PALEST) ** np.float32(rng.uniform(*self.recipe.power))
         middle = (size[1] / 2, size[0] / 2)
         turn = cv2.getRotationMatrix2D(middle, rng.uniform(0, 360), rng.uniform(0.7, 1.5))
         laid = cv2.warpAffine(
@@ -172,7 +194,9 @@ class FacePairs(MadePairs):
         return as_floats(1 + (laid - 1) * skin[..., None])
 
 
-def healed_pixels(image: Floats, skin: Floats) -> NDArray[np.uint8]:
+def healed_pixels(
+    image: Floats, skin: Floats, healers: Sequence[Healer] = HEALERS
+) -> NDArray[np.uint8]:
     """Heal a portrait in the scale of its face: (H, W, 3) in [0, 1] to the same as uint8."""
     healed: NDArray[np.uint8] = np.clip(image * 255 + 0.5, 0, 255).astype(np.uint8)
     rows, columns = (np.nonzero((skin > 0.5).any(axis))[0] for axis in (1, 0))
@@ -182,8 +206,9 @@ def healed_pixels(image: Floats, skin: Floats) -> NDArray[np.uint8]:
     place = tuple(slice(max(0, int(m - half)), int(m + half) + 1) for m in middle)
     face = image[place]
     inner = blemishes.inner_skin(skin[place], synthesis.scale_of(face))
-    ratio = blemishes.healed(face, inner)
-    healed[place] = np.clip(face * ratio * 255 + 0.5, 0, 255).astype(np.uint8)
+    for healer in healers:
+        face = times(face, healer(face, inner))
+    healed[place] = np.clip(face * 255 + 0.5, 0, 255).astype(np.uint8)
     return healed
 
 
