@@ -8,7 +8,11 @@ from typing import Any
 from torch import nn
 
 from .abpn import Abpn, AbpnConfig
+from .asapnet import AsapNet, AsapNetConfig
+from .lptn import Lptn, LptnConfig
 
 NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "abpn": lambda config: Abpn(AbpnConfig(**config)),
+    "asapnet": lambda config: AsapNet(AsapNetConfig(**config)),
+    "lptn": lambda config: Lptn(LptnConfig(**config)),
 }
