@@ -137,19 +137,19 @@ def position_code(side: int, reduction: int, device: torch.device | None = None)
 
 def layers_of(parameters: Tensor, widths: Sequence[int]) -> list[Layer]:
     """Cut (K, C_total) into layers: of each its biases, then its weights, input by input."""
-    layers, start = [], 0
-    for inputs, outputs in pairwise(widths):
-        middle, end = start + outputs, start + outputs + inputs * outputs
-        weight = parameters[:, middle:end].reshape(-1, inputs, outputs)
-        layers.append(Layer(weight, parameters[:, start:middle][:, None]))
-        start = end
-    return layers
+    pairs = list(pairwise(widths))
+    parts = parameters.split([size for i, o in pairs for size in (o, i * o)], 1)
+    return [
+        Layer(weight.reshape(-1, i, o), bias[:, None])
+        for (i, o), bias, weight in zip(pairs, parts[::2], parts[1::2], strict=True)
+    ]
 
 
 def perceptron(layers: Sequence[Layer], features: Tensor) -> Tensor:
     """Run each cell's perceptron on its pixels: (K, pixels, n_in) to (K, pixels, 3), in (-1, 1)."""
     for layer in layers[:-1]:
-        features = F.leaky_relu(torch.baddbmm(layer.bias, features, layer.weight), LEAK)
+        features = torch.baddbmm(layer.bias, features, layer.weight)
+        features = F.leaky_relu(features, LEAK, inplace=True)
     return torch.tanh(torch.baddbmm(layers[-1].bias, features, layers[-1].weight))
 
 
