@@ -8,7 +8,9 @@ from typing import Any
 from torch import nn
 
 from .abpn import Abpn, AbpnConfig
+from .csrnet import Csrnet, CsrnetConfig
 
 NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "abpn": lambda config: Abpn(AbpnConfig(**config)),
+    "csrnet": lambda config: Csrnet(CsrnetConfig(**config)),
 }
