@@ -30,15 +30,21 @@ from abpn_cli.nets.abpn import Abpn
 from abpn_cli.nets.asapnet import AsapNetConfig
 from abpn_cli.nets.lptn import LptnConfig
 from abpn_cli.training.cloth_pairs import ClothPairs, Crease, Recipe, wrinkle_bank
-from abpn_cli.training.creases import Transplant, crumple, draped_cloth, ridged_noise, ripples
-from abpn_cli.training.creases import strokes
+from abpn_cli.training.creases import (
+    Transplant,
+    crumple,
+    draped_cloth,
+    ridged_noise,
+    ripples,
+    strokes,
+)
 from abpn_cli.training.data import read_list
-from abpn_cli.training.lessons import Net, NetConfig, Weights
+from abpn_cli.training.lessons import NetConfig, Weights
 from abpn_cli.training.losses import LossWeights, PixelWeights
 from abpn_cli.training.made_pairs import Labels
 from abpn_cli.training.pairs import Batch, Shape, stack
 from abpn_cli.training.reuse import Reused
-from abpn_cli.training.session import config_of, levels_of
+from abpn_cli.training.session import config_of
 from abpn_cli.training.train import Settings, Trainer
 from abpn_cli.training.validate import score
 
@@ -46,7 +52,7 @@ ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "weights" / "recipes"
 DATA = ROOT.parent / "shared" / "data"
 SHAPE = Shape(2, (256, 256), 64)  # thumbnails of 256 px, crops of 256 px at four times their scale
-BATCH, USES = 4, 5
+BATCH, USES = 4, 7
 GATES = ((0.0, 1e-6), (0.2, 0.4), (0.4, 0.6))  # of ABPN: whole edits, and two bars of the mask
 
 
@@ -194,7 +200,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--data", type=Path, default=DATA, help="the photos to learn from")
     parser.add_argument("--out", type=Path, default=Path("out", "rivals"), help="for all of it")
-    parser.add_argument("--seconds", type=float, default=420.0, help="CPU time of each network")
+    parser.add_argument("--seconds", type=float, default=240.0, help="CPU time of each network")
     parser.add_argument("--train", choices=sorted(ENTRANTS), help="train this one, and no more")
     options = parser.parse_args(arguments)
     if options.train:

@@ -190,7 +190,7 @@ def _finish_block(network: Network, sketch: Sketch, layer: Image, block: Tile, s
         largest = max(largest, most)
         with stage("blend"):
             before = sketch.canvas.pixels[tile.window]
-            after = _laid_over(before, to_integers(retouched, before.dtype), touched)
+            after = laid_over(before, to_integers(retouched, before.dtype), touched)
             same = cv2.inRange(after ^ before, NO_CHANGE, NO_CHANGE)
             changed += same.size - cv2.countNonZero(same)
             parts.append(Part(tile, after))
@@ -283,7 +283,7 @@ def no_numbers(source: Path) -> PhotoError:
     )
 
 
-def _laid_over(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> Pixels:
+def laid_over(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> Pixels:
     """Put `others` over `pixels` (both (h, w, 3)) where (h, w) is True, in a copy."""
     if where.all():
         return others

@@ -19,6 +19,8 @@ from torch.nn import functional as F
 
 from .bpl import reflect_index
 
+Padding = Literal["reflect", "zeros"]
+
 ROWS = 16  # cells from top to bottom of a photo
 LEAK = 0.01  # slope of every leaky ReLU between the layers of the perceptron
 OUTPUTS = 3
@@ -51,7 +53,7 @@ class AsapNetConfig:
     depth: int = 7
     pixel_width: int = 64
     pixel_layers: int = 5
-    padding: Literal["reflect", "zeros"] = "reflect"
+    padding: Padding = "reflect"
     residual: bool = False
     blend_cells: bool = False
 
@@ -98,6 +100,14 @@ class Layer(NamedTuple):
     bias: Tensor
 
 
+def tent_taps(factor: int) -> Tensor:
+    """1, 3, 5 .. 5, 3, 1, as many as 2·factor, of sum 1; a single 1 for a factor of 1."""
+    if factor == 1:
+        return torch.ones(1)
+    rising = torch.arange(1.0, 2 * factor, 2)
+    return torch.cat([rising, rising.flip(0)]) / (2 * rising.sum())
+
+
 def tent(image: Tensor, factor: int) -> Tensor:
     """Reduce (N, C, H, W) by a whole `factor`: taps 1, 3, 5 .. 5, 3, 1 along both axes.
 
@@ -105,8 +115,7 @@ def tent(image: Tensor, factor: int) -> Tensor:
     """
     if factor == 1:
         return image
-    rising = torch.arange(1.0, 2 * factor, 2, device=image.device, dtype=image.dtype)
-    taps = torch.cat([rising, rising.flip(0)]) / (2 * rising.sum())
+    taps = tent_taps(factor).to(image)
     for axis in (2, 3):
         size = image.shape[axis]
         before = factor // 2
@@ -138,7 +147,7 @@ def position_code(side: int, reduction: int, device: torch.device | None = None)
 def layers_of(parameters: Tensor, widths: Sequence[int]) -> list[Layer]:
     """Cut (K, C_total) into layers: of each its biases, then its weights, input by input."""
     pairs = list(pairwise(widths))
-    parts = parameters.split([size for i, o in pairs for size in (o, i * o)], 1)
+    parts = torch.split(parameters, [size for i, o in pairs for size in (o, i * o)], 1)
     return [
         Layer(weight.reshape(-1, i, o), bias[:, None])
         for (i, o), bias, weight in zip(pairs, parts[::2], parts[1::2], strict=True)
@@ -170,7 +179,7 @@ def out_of_cells(cells: Tensor, size: tuple[int, int], side: int) -> Tensor:
 class Step(nn.Module):
     """Convolution without bias, instance norm with its own scale and shift, ReLU."""
 
-    def __init__(self, inputs: int, outputs: int, stride: int, padding: str) -> None:
+    def __init__(self, inputs: int, outputs: int, stride: int, padding: Padding) -> None:
         super().__init__()
         self.conv = nn.Conv2d(
             inputs, outputs, 3, stride, padding=1, bias=False, padding_mode=padding
@@ -231,10 +240,14 @@ class AsapNet(nn.Module):
         network takes them.
         """
         seen = image if edges is None else torch.cat([image, edges], 1)
-        found: Tensor = self.low_res(tent(seen, (side or self.config.reduction) // self.config.learned))
+        found: Tensor = self.low_res(
+            tent(seen, (side or self.config.reduction) // self.config.learned)
+        )
         return found
 
-    def forward(self, image: Tensor, edges: Tensor | None = None, side: int | None = None) -> Tensor:
+    def forward(
+        self, image: Tensor, edges: Tensor | None = None, side: int | None = None
+    ) -> Tensor:
         """(N, C, H, W) in [-1, 1] to RGB of that size, sides multiples of `side`, by default S."""
         side = side or self.config.reduction
         parameters = self.cells(image, edges, side).permute(0, 2, 3, 1).flatten(0, 2)

@@ -19,6 +19,7 @@ from ..files import target_error, write_atomic
 from ..nets.abpn import Abpn, AbpnConfig
 from ..weights import card_path, load, read_tensors, save, user_folder, write_card
 from .data import Data, PhotoSet, held_out_batches, held_out_pairs
+from .lessons import Net
 from .pairs import Batch
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
@@ -174,7 +175,7 @@ def train(
     card: Mapping[str, Any],
     report: Callable[[Progress], None],
     judged: Callable[[int, Scores], None],
-    base: Abpn | None = None,
+    base: Net | None = None,
 ) -> Finished:
     """Resume if there is a checkpoint, train to the end, write weights and their card.
 
@@ -188,7 +189,7 @@ def train(
         resume(trainer, run.checkpoint)
     batches = data.validation()
 
-    def validate(net: Abpn) -> dict[str, float]:
+    def validate(net: Net) -> dict[str, float]:
         scores = score(net, batches)
         judged(trainer.step, scores)
         return scores._asdict()
@@ -197,17 +198,22 @@ def train(
     if base is not None:
         before = score(base.to(trainer.device), batches)
         judged(0, before)
-    low, high = run.gate
-    trainer.latest.config = replace(
-        trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
-        light_only=run.light_only,
-    )  # fmt: skip
+    if isinstance(trainer.config, AbpnConfig) and isinstance(trainer.latest, Abpn):
+        low, high = run.gate
+        trainer.latest.config = replace(
+            trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
+            light_only=run.light_only,
+        )  # fmt: skip
     trainer.run(report, validate, run.checkpoint)
     weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
         return Finished(weights, Scores(**trainer.metrics), before)
-    net = finished(trainer.outcome(), run.boost)
-    net.config = replace(net.config, gate_peak=settled_peak(net, base, data.fine(), run.peaks))
+    net = trainer.outcome()
+    if isinstance(net, Abpn):
+        net = finished(net, run.boost)
+        before_it = base if isinstance(base, Abpn) else None
+        peak = settled_peak(net, before_it, data.fine(), run.peaks)
+        net.config = replace(net.config, gate_peak=peak)
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     after = Scores(**trainer.metrics)
     words = {**card, "boost": run.boost, "data": data.about}
@@ -308,7 +314,7 @@ def finished(net: Abpn, boost: float) -> Abpn:
     return ready
 
 
-def export(trainer: Trainer, net: Abpn, run: Run, card: Mapping[str, Any]) -> Path:
+def export(trainer: Trainer, net: Net, run: Run, card: Mapping[str, Any]) -> Path:
     """Write the network alone, float16, with its card; return the file."""
     path = run.weights(trainer.settings.task)
     header = replace(trainer.header(), config=asdict(net.config))

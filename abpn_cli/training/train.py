@@ -250,9 +250,7 @@ class Trainer:
         }
         if self.kept is not None:
             training["kept"] = {"step": self.kept.step, MERIT: self.kept.gain}
-        return Header(
-            self.lesson.name, asdict(self.config), self.settings.task, training=training
-        )
+        return Header(self.lesson.name, asdict(self.config), self.settings.task, training=training)
 
     def save(self, path: Path) -> None:
         """Write network, optimisers and step as one safetensors file, whole or not at all."""
