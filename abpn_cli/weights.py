@@ -293,8 +293,11 @@ def header_of(path: Path) -> Header:
 
 
 def is_by_faces(task: str, header: Header) -> bool:
-    """Tell whether weights work face by face; task: what `--task` calls them, or ""."""
-    return FACE in (task, header.task, header.config.get("style"))
+    """Tell whether weights work face by face; task: what `--task` calls them, or "".
+
+    Only ABPN does: its rivals see whole photos.
+    """
+    return header.net == "abpn" and FACE in (task, header.task, header.config.get("style"))
 
 
 def _header(path: Path, metadata: Mapping[str, str]) -> Header:

@@ -27,7 +27,6 @@ import torch
 
 from abpn_cli import weights
 from abpn_cli.nets.abpn import Abpn
-from abpn_cli.nets.asapnet import AsapNetConfig
 from abpn_cli.nets.lptn import LptnConfig
 from abpn_cli.training.cloth_pairs import ClothPairs, Crease, Recipe, wrinkle_bank
 from abpn_cli.training.creases import (
@@ -44,6 +43,7 @@ from abpn_cli.training.losses import LossWeights, PixelWeights
 from abpn_cli.training.made_pairs import Labels
 from abpn_cli.training.pairs import Batch, Shape, stack
 from abpn_cli.training.reuse import Reused
+from abpn_cli.training.rivals import ASAP_WIDTH, asapnet
 from abpn_cli.training.session import config_of
 from abpn_cli.training.train import Settings, Trainer
 from abpn_cli.training.validate import score
@@ -72,7 +72,7 @@ ENTRANTS: Mapping[str, Entrant] = {
     ),
     "lptn": Entrant(LptnConfig(), PixelWeights(mse=1000), 1e-3),
     "asapnet": Entrant(
-        AsapNetConfig(reduction=16, width=32, most=128, residual=True, blend_cells=True),
+        asapnet(ASAP_WIDTH),
         PixelWeights(l1=1),
         2e-4,
     ),
@@ -182,7 +182,7 @@ def learn(name: str, data: Path, folder: Path, seconds: float) -> Path:
 
 
 def settle(net: Abpn, pairs: Timed) -> None:
-    """Give ABPN the gate under which it gains most on photos it learnt from, other pairs of them."""
+    """Give ABPN the gate under which it gains most on other pairs of the photos it learnt from."""
     whole = Shape(2, SHAPE.thumbnail, SHAPE.thumbnail[0])
     rng = np.random.default_rng(5)
     batches = [stack([pairs.pairs.sample(whole, rng)], 2) for _ in range(12)]

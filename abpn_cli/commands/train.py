@@ -15,11 +15,9 @@ import typer
 from ..errors import TargetError, UsageError, shown
 from . import options
 from .train_data import data_of
+from .train_nets import NetName, device_of, losses_of, make_of, net_of, perceptual_of, teller
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..training.losses import PerceptualLoss
     from ..training.session import Finished
 
 Value = TypeVar("Value")
@@ -62,6 +60,10 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
+    net: Annotated[
+        NetName | None,
+        typer.Option(help="The network. [default: that of --from, else abpn]", show_default=False),
+    ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -69,7 +71,8 @@ def train(
     width: Annotated[
         float | None,
         typer.Option(
-            help="Width of the LRL; 1 is the paper's. [default: that of --from, else 0.5]"
+            help="Width of the LRL, or of an ASAP-Net's stream; 1 is the paper's. "
+            "[default: that of --from, else 0.5, asapnet 0.125]"
         ),
     ] = None,
     start: Annotated[
@@ -160,15 +163,14 @@ def train(
     mse_weight: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the multi-scale MSE. [default: 1000 for shipped, 1 for paper]"
+            help="Weight of the multi-scale MSE. "
+            "[default: 1000 for shipped and lptn, 1 for paper, 0 for asapnet]"
         ),
     ] = None,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of the perceptual loss.")] = 0.1,
     adversarial_weight: Annotated[
         float | None,
-        typer.Option(
-            help="Weight of the adversarial loss. [default: 0 for shipped, 0.1 for paper]"
-        ),
+        typer.Option(help="Weight of the adversarial loss. [default: 0.1 for paper, else 0]"),
     ] = None,
     dice_weight: Annotated[float, typer.Option(help="Weight of the mask's dice loss.")] = 1.0,
     tv_weight: Annotated[float, typer.Option(help="Weight of the layers' smoothness.")] = 0.1,
@@ -202,7 +204,6 @@ def train(
     """
     from ..report.training import training_log
     from ..training import session
-    from ..training.losses import LossWeights
     from ..training.reuse import Reused
     from ..training.train import Settings, Trainer
 
@@ -222,7 +223,14 @@ def train(
     task = task.strip()
     installs = install and pairs is not None
     check_task(task, installs)
-    config, manner, base = session.make_of(start, preset.value if preset else None, width, task)
+    kind = net_of(net, start)
+    foreign = {
+        "--preset": preset, "--painter-share": painter_share, "--gate": gate,
+        "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+    }  # fmt: skip
+    config, manner, base = make_of(
+        kind, start, preset.value if preset else None, width, task, foreign
+    )
     check_out(out, pairs or ())
     where = device_of(device)
     tell = teller()
@@ -230,7 +238,9 @@ def train(
         pairs, photos, masks, (list_, nothing, held_out), task, session.levels_of(config), batch,
         seed, tell,
     )  # fmt: skip
-    backbone = perceptual_of(vgg16, perceptual_weight, tell)
+    backbone = None
+    if kind is NetName.ABPN:
+        backbone = perceptual_of(vgg16, perceptual_weight, tell)
     if steps is None and (base is None or epochs is not None):
         passes = settled(epochs, EPOCHS)
         steps = passes * max(1, data.photos // (batch * session.processes()))
@@ -241,8 +251,8 @@ def train(
         warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
         painter_share=settled(painter_share, manner.painter_share),
         keep_best=settled(keep_best, pairs is not None),
-        weights=LossWeights(
-            settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
+        weights=losses_of(
+            kind, settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
             settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
         ),
     )  # fmt: skip
@@ -257,7 +267,7 @@ def train(
     peaks: tuple[float, ...] = (settled(gate_peak, manner.peak),)
     if pairs and gate_peak is None:
         peaks = tuple(max(manner.peak, peak) for peak in session.STYLE_PEAKS)
-    light = settled(light_only, pairs is None and config.style == "cloth")
+    light = settled(light_only, pairs is None and getattr(config, "style", "") == "cloth")
     run = session.Run(out, settled(gate, manner.gate), boost, peaks, light)
     with training_log(settings.steps) as log:
         done = session.train(
@@ -359,41 +369,3 @@ def check_out(out: Path, photos: Sequence[Path]) -> None:
         ) from error
     if not os.access(out, os.W_OK):
         raise TargetError(out, "no permission to write here", "Choose another --out.")
-
-
-def device_of(name: str) -> torch.device:
-    """The device to train on, this process's own where `torchrun` started several.
-
-    Raises:
-        UsageError: an unknown device, or not the one that `torchrun` hands out.
-        DeviceError: CUDA asked for and not there.
-    """
-    from ..engine import choose_device
-    from ..training.train import join_group
-
-    chosen = choose_device(name)
-    given = join_group()
-    if given is not None and name not in ("auto", given.type):
-        raise UsageError(
-            f"--device {name}: torchrun hands out {given.type} here. Leave the option out."
-        )
-    return given or chosen
-
-
-def teller() -> Callable[[str], None]:
-    """Say something on stderr, in the first process only."""
-    from ..report.training import is_first_process
-
-    return (lambda text: typer.echo(text, err=True)) if is_first_process() else (lambda text: None)
-
-
-def perceptual_of(
-    file: Path | None, weight: float, tell: Callable[[str], None]
-) -> PerceptualLoss | None:
-    """Load the perceptual backbone; without one the loss is off, and the log says so."""
-    from ..training.losses import PerceptualLoss
-
-    if file is None or weight == 0:
-        tell("perceptual loss off: weight 0" if file else "perceptual loss off: no --vgg16 given")
-        return None
-    return PerceptualLoss(file)

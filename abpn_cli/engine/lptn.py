@@ -64,7 +64,7 @@ class LptnEngine(WholeEngine):
         detail: bool = False,
         cores: Cores | None = None,
     ) -> None:
-        """Load the weights; arguments as of `Retoucher`, but the precision is always float32.
+        """Load the weights; arguments as of `Retoucher`, but the precision is float32 or "auto".
 
         Raises:
             UsageError, DeviceError, WeightsError: as `open_net`.

@@ -2,8 +2,8 @@
 
 They have no mask, so a photo is open to change wherever the user's masks leave it; there their
 edit, times strength and masks, lands in the photo's own colour space and depth, as ABPN's does.
-They see the photo upright, compute in float32 whatever `--precision` says, and go through it tile
-by tile after one look at the whole.
+They see the photo upright, compute in float32, and go through it tile by tile after one look at the
+whole.
 """
 
 from __future__ import annotations
@@ -220,18 +220,21 @@ def open_net(path: Path, device: str, precision: str, detail: bool) -> weights.L
     """Load a rival's weights onto the device asked for.
 
     Raises:
-        UsageError: an unknown device or precision, or `detail`, which has no meaning here.
+        UsageError: an unknown device, another precision, or `detail`, which has no meaning here.
         DeviceError, WeightsError: as `Retoucher`.
     """
     where = choose_device(device)
-    choose_precision(precision, where)  # an unknown word is refused, whatever the network
-    loaded = weights.load(path, where)
-    if detail:
+    net = weights.header_of(path).net
+    if precision != "auto" and choose_precision(precision, where) != PRECISION:
         raise UsageError(
-            f"--detail: a network of the kind '{loaded.header.net}' sees no thumbnail. "
+            f"--precision {precision}: a network of the kind '{net}' computes in {PRECISION}. "
             "Leave it out."
         )
-    return loaded
+    if detail:
+        raise UsageError(
+            f"--detail: a network of the kind '{net}' sees no thumbnail. Leave it out."
+        )
+    return weights.load(path, where)
 
 
 def _landed(canvas: Canvas, before: Pixels, painted: Image, factor: Plane) -> Pixels:

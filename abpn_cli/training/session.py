@@ -17,9 +17,10 @@ from torch import distributed as dist
 from ..errors import UsageError, WeightsError, shown
 from ..files import target_error, write_atomic
 from ..nets.abpn import Abpn, AbpnConfig
+from ..nets.asapnet import AsapNet
 from ..weights import card_path, load, read_tensors, save, user_folder, write_card
 from .data import Data, PhotoSet, held_out_batches, held_out_pairs
-from .lessons import Net
+from .lessons import Net, NetConfig
 from .pairs import Batch
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
@@ -77,9 +78,9 @@ class Make(NamedTuple):
     network it goes on from, or None.
     """
 
-    config: AbpnConfig
+    config: NetConfig
     manner: Manner
-    base: Abpn | None = None
+    base: Net | None = None
 
 
 def make_of(start: Path | None, preset: str | None, width: float | None, task: str) -> Make:
@@ -111,9 +112,14 @@ def make_of(start: Path | None, preset: str | None, width: float | None, task: s
     return Make(replace(config, **late), manner, base)
 
 
-def levels_of(config: AbpnConfig) -> tuple[int, ...]:
-    """Halvings to train with: one refining module serves any number, several serve their own."""
-    return SHARED_LEVELS if config.refine_shared else (config.levels,)
+def levels_of(config: NetConfig) -> tuple[int, ...]:
+    """Halvings to train with: one refining module serves any number, several serve their own.
+
+    Rivals have none, and see the same pairs.
+    """
+    if isinstance(config, AbpnConfig) and not config.refine_shared:
+        return (config.levels,)
+    return SHARED_LEVELS
 
 
 def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.device) -> Scores:
@@ -123,8 +129,8 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
         WeightsError: missing, damaged or of another network.
     """
     net = load(file, device).net
-    if not isinstance(net, Abpn):
-        raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
+    if not isinstance(net, Net) or (isinstance(net, AsapNet) and net.config.channels != 3):
+        raise WeightsError(file, "is of no network that retouches", "Give weights of a task.")
     painted = score(net, held_out_batches(held_out_pairs(photos), count, seed=1))
     if not photos.nothing:
         return painted
@@ -216,7 +222,9 @@ def train(
         net.config = replace(net.config, gate_peak=peak)
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     after = Scores(**trainer.metrics)
-    words = {**card, "boost": run.boost, "data": data.about}
+    words = {**card, "data": data.about}
+    if isinstance(net, Abpn):
+        words["boost"] = run.boost
     if before is not None:
         words["base"] = {"metrics": before._asdict(), "gain": gain_over(before, after)}
     return Finished(export(trainer, net, run, words), after, before)
@@ -280,7 +288,9 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
     """
     wanted = trainer.header()
     found, _ = read_tensors(checkpoint)  # looked at before any of it is taken over
-    config = asdict(AbpnConfig()) | dict(found.config)  # an older one lacks what came since
+    config = asdict(type(trainer.config)()) | dict(
+        found.config
+    )  # an older one lacks what came since
     same = replace(found, config=config, digest="", training={}) == replace(wanted, training={})
     data = found.training.get("data", wanted.training["data"])
     if data != wanted.training["data"]:
