@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from math import cos, pi
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import cv2
 import numpy as np
@@ -20,13 +21,14 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ..errors import UsageError, shown
+from ..errors import UsageError, WeightsError, shown
 from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size, make_identity
-from ..weights import Header, read_tensors, save_tensors
+from ..weights import Header, load, read_tensors, save, save_tensors, write_card
 from .damage import damaged, draw_damage
 from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
 from .synthesis import Floats
+from .train import commit
 
 LONG_SIDE = 500  # px of the copies that conditions are read from
 SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twentieth of the time
@@ -35,6 +37,7 @@ JUDGED_PIXELS = 20_000  # of a held-out photo
 UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
 LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
 ADAM_BETAS = (0.9, 0.99)  # as published
+CHECKPOINT = "checkpoint.safetensors"
 
 _PHOTOS = Gallery(LONG_SIDE)  # of this process
 
@@ -274,6 +277,29 @@ class GradeTrainer:
         groups = self.adam.state_dict()["param_groups"]
         self.adam.load_state_dict({"state": moments, "param_groups": groups})
         self.step = int(told["step"])
+
+
+def style_from(file: Path) -> tuple[Csrnet, dict[str, Any]]:
+    """Load a style to go on from, and what its file says of itself.
+
+    Raises:
+        WeightsError: missing, damaged, or weights that do not grade.
+    """
+    net, header = load(file, torch.device("cpu"))
+    if not isinstance(net, Csrnet):
+        raise WeightsError(file, "is no style", "Give weights that `abpn grade` uses.")
+    return net, {"file": file.name, "digest": header.digest, **header.training}
+
+
+def export(trainer: GradeTrainer, folder: Path, style: str, card: Mapping[str, Any]) -> Path:
+    """Write the mean of the weights as a style, with its card; return the file."""
+    path = folder / f"{style}.safetensors"
+    header = trainer.header(style)
+    save(path, trainer.average, header)
+    told = {"task": style, "net": header.net, "config": dict(header.config), **card}
+    training = {"steps": trainer.step, "settings": asdict(trainer.settings), "commit": commit()}
+    write_card(path, {**told, **training, "date": datetime.now(UTC).date().isoformat()})
+    return path
 
 
 def rate_at(step: int, settings: Settings) -> float:
