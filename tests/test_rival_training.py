@@ -121,7 +121,7 @@ def studio(tmp_path_factory):
     """Three pairs, lighter after than before, and one more to judge by."""
     root = tmp_path_factory.mktemp("rival studio")
     for index in range(3):
-        image = cloth_photo(index, (260, 300))
+        image = cloth_photo(index, (132, 140))
         lighter = np.clip(image * 1.1, 0, 255).astype(np.uint8)
         for folder, pixels in (("before", image), ("after", lighter)):
             (root / folder).mkdir(exist_ok=True)
@@ -192,8 +192,8 @@ def test_all_networks_are_judged_beside_each_other(studio, looks, checkpoint):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--net", "lptn", "--gate", "0.1", "0.3"), "--gate is about ABPN, and --net is lptn"),
-        (("--net", "asapnet", "--preset", "paper"), "--preset is about ABPN"),
+        (("--net", "lptn", "--gate", "0.1", "0.3"), "--gate is not for --net lptn"),
+        (("--net", "asapnet", "--preset", "paper"), "--preset is not for --net asapnet"),
         (("--net", "lptn", "--width", "0.5"), "--width: an LPTN has but one"),
     ],
 )

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ..errors import TargetError, UsageError, shown
+from ..errors import UsageError, shown
 from . import options
 from .train_data import data_of
-from .train_nets import NetName, device_of, losses_of, make_of, net_of, perceptual_of, teller
+from .train_grading import StyleAsked, train_style
+from .train_means import check_out, device_of, perceptual_of, teller
+from .train_nets import Net, losses_of, make_of, net_of
 
 if TYPE_CHECKING:
     from ..training.session import Finished
@@ -31,6 +32,7 @@ class Preset(StrEnum):
 
 
 EPOCHS = 200
+BATCH = 8
 MOST = (0.0, 1e9)
 COUNT = (1.0, 1e9)
 RANGES = {  # of options whose numbers go not from 0 to anything
@@ -61,9 +63,19 @@ def train(
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
     net: Annotated[
-        NetName | None,
-        typer.Option(help="The network. [default: that of --from, else abpn]", show_default=False),
+        Net | None,
+        typer.Option(
+            help="The network: csrnet grades, the others retouch. [default: that of --from, else "
+            "abpn]",
+            show_default=False,
+        ),
     ] = None,
+    freeze_base: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-base", help="With csrnet: the condition alone learns, from few pairs."
+        ),
+    ] = False,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -87,7 +99,9 @@ def train(
             help=f"Steps in all, in place of --epochs. [default: {STEPS_FROM} with --from]"
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    batch: Annotated[
+        int | None, typer.Option(help="Photos a step. [default: 8; 4 with csrnet]")
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Learning rate of Adam. [default: 5e-4; 2e-4 with --from]"),
@@ -218,19 +232,38 @@ def train(
         },
         gate,
     )  # fmt: skip
+    kind = net_of(net, start)
+    if kind is Net.CSRNET:
+        unheard = {
+            "--masks": masks, "--nothing": nothing, "--preset": preset, "--width": width,
+            "--epochs": epochs, "--painter-share": painter_share, "--warm-up": warm_up,
+            "--average": average, "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate,
+            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+            "--mse-weight": mse_weight, "--adversarial-weight": adversarial_weight,
+        }  # fmt: skip
+        refuse(unheard, kind)
+        train_style(
+            StyleAsked(
+                out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
+                freeze_base, licence, tuple(known_failure or ()), install and pairs is not None,
+            )
+        )  # fmt: skip
+        return
+    if freeze_base:
+        raise UsageError("--freeze-base is for --net csrnet. Leave it out.")
+    batch = settled(batch, BATCH)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
     task = task.strip()
     installs = install and pairs is not None
     check_task(task, installs)
-    kind = net_of(net, start)
-    foreign = {
-        "--preset": preset, "--painter-share": painter_share, "--gate": gate,
-        "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
-    }  # fmt: skip
-    config, manner, base = make_of(
-        kind, start, preset.value if preset else None, width, task, foreign
-    )
+    if kind is not Net.ABPN:
+        unheard = {
+            "--preset": preset, "--painter-share": painter_share, "--gate": gate,
+            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+        }  # fmt: skip
+        refuse(unheard, kind)
+    config, manner, base = make_of(kind, start, preset.value if preset else None, width, task)
     check_out(out, pairs or ())
     where = device_of(device)
     tell = teller()
@@ -239,7 +272,7 @@ def train(
         seed, tell,
     )  # fmt: skip
     backbone = None
-    if kind is NetName.ABPN:
+    if kind is Net.ABPN:
         backbone = perceptual_of(vgg16, perceptual_weight, tell)
     if steps is None and (base is None or epochs is not None):
         passes = settled(epochs, EPOCHS)
@@ -297,6 +330,17 @@ def check_ranges(
         raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
 
 
+def refuse(given: Mapping[str, object], net: Net) -> None:
+    """Refuse options that a network's training does not heed; what is not given is None.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is not for --net {net}. Leave it out.")
+
+
 def settled(given: Value | None, by_preset: Value) -> Value:
     """Return what the command says, or else what the preset does."""
     return by_preset if given is None else given
@@ -347,25 +391,3 @@ def check_task(task: str, installs: bool) -> None:
         raise UsageError(
             f"--task {task}: is a task of abpn's own. Choose another name, or --no-install."
         )
-
-
-def check_out(out: Path, photos: Sequence[Path]) -> None:
-    """Make the folder of a run before hours are spent.
-
-    photos: folders that are read, which a run does not write into.
-
-    Raises:
-        UsageError: the folder lies in one of them.
-        TargetError: the folder cannot be made or written to.
-    """
-    for folder in photos:
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--out {shown(out)}: lies among the photos. Choose another folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TargetError(
-            out, f"cannot be made a folder ({error.strerror})", "Choose another --out."
-        ) from error
-    if not os.access(out, os.W_OK):
-        raise TargetError(out, "no permission to write here", "Choose another --out.")

@@ -87,7 +87,7 @@ class Csrnet(nn.Module):
         return self.graded(image, self.condition(image))
 
     def condition(self, image: Tensor) -> Tensor:
-        """c of (N, 3, h, w) images: (N, 32)."""
+        """Read c from (N, 3, h, w) images: (N, 32)."""
         condition: Tensor = self.cond_net(image)
         return condition
 
@@ -127,6 +127,16 @@ def apply_steps(steps: tuple[Step, Step, Step], colours: Tensor) -> Tensor:
     features = torch.addmm(first.offset, first.matrix, colours).relu_()
     features = torch.addmm(second.offset, second.matrix, features).relu_()
     return torch.addmm(third.offset, third.matrix, features)
+
+
+def copy_size(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
+    """(height, width) of the copy a condition is read from; never larger than the photo.
+
+    long_side: as `CsrnetConfig.condition_long_side`. Sides have at least MIN_SIDE.
+    """
+    share = 1.0 if long_side is None else min(1.0, long_side / max(size))
+    height, width = (max(MIN_SIDE, round(length * share)) for length in size)
+    return height, width
 
 
 @torch.no_grad()
