@@ -23,6 +23,7 @@ def own(tmp_path, monkeypatch, net):
     for seed, name in ((5, "warm"), (6, "film")):
         save_style(folder / f"{name}.safetensors", seed)
     save_abpn(net, folder / "mend.safetensors")
+    monkeypatch.setattr("abpn_cli.engine.cube.SIDE", 9)  # the size itself is tested elsewhere
     return folder
 
 
@@ -151,7 +152,7 @@ def test_a_cube_comes_with_one_photo_and_again_where_that_is_done(tmp_path):
     assert grade(*words, cwd=tmp_path)[0] == 0
     cube = tmp_path / "looks" / "warm.cube"
     text = cube.read_text()
-    assert text.startswith('TITLE "abpn warm"') and len(text.splitlines()) == 5 + 65**3
+    assert text.startswith('TITLE "abpn warm"') and len(text.splitlines()) == 5 + 9**3
     cube.unlink()
     assert grade(*words, cwd=tmp_path)[0] == 0
     assert cube.read_text() == text

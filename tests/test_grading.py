@@ -15,7 +15,7 @@ from styles import save_style, style_net
 
 from abpn_cli.engine import looks
 from abpn_cli.engine.colour import colour_space
-from abpn_cli.engine.cube import cube_text
+from abpn_cli.engine.cube import SIDE, cube_text
 from abpn_cli.engine.grading import Grader, Style
 from abpn_cli.engine.looks import mean_look
 from abpn_cli.errors import PhotoError, WeightsError
@@ -195,7 +195,7 @@ def trilinear(table, colours):
 def test_a_cube_gives_what_the_network_gives(grader):
     photo = photo_of(120, 160)
     look = grader.conditions(photo)
-    table = parsed(cube_text("abpn test", grader.lattice(look, 65)))
+    table = parsed(cube_text("abpn test", grader.lattice(look, SIDE)))
     assert table.shape == (65, 65, 65, 3) and table.min() >= 0 and table.max() <= 1
     colours = np.random.default_rng(0).random((20_000, 3))
     colours = np.concatenate([colours, photo.pixels.reshape(-1, 3) / 255])
