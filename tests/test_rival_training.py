@@ -130,7 +130,7 @@ def studio(tmp_path_factory):
 
 
 TRAIN = ("train", "--pairs", "before", "after", "--device", "cpu", "--workers", "0", "--batch",
-         "1", "--steps", "2", "--every", "1", "--no-install", "--task", "look")  # fmt: skip
+         "1", "--steps", "2", "--every", "2", "--no-install", "--task", "look")  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -152,9 +152,9 @@ def test_the_command_trains_a_rival_and_goes_on_where_it_stopped(studio, looks, 
     assert card["settings"]["weights"] == vars(RIVALS[name].losses)
     assert "perceptual" not in looks[name]
     assert weights.check(file) == "ok"
-    before = file.read_bytes()
+    before = weights.header_of(file).digest
     assert abpn(*TRAIN, "--net", name, "--out", name, cwd=studio)[0] == 0
-    assert file.read_bytes() == before
+    assert weights.header_of(file).digest == before
     code, _, err = abpn(*TRAIN, "--net", name, "--out", name, "--rate", "0.1", cwd=studio)
     assert code == 2 and "was made with other settings" in err
     code, _, err = abpn(*TRAIN, "--from", file, "--out", f"{name} on", "--rate", "1e-5", cwd=studio)
