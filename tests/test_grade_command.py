@@ -209,3 +209,9 @@ def test_the_list_of_weights_says_which_verb_uses_them(tmp_path):
     _, out, _ = abpn("weights", "--json", "-", cwd=tmp_path)
     verbs = {row["task"]: row["verb"] for row in json.loads(out)}
     assert (verbs["warm"], verbs["mend"], verbs["cloth"]) == ("grade", "retouch", "retouch")
+
+
+def test_verify_says_that_grading_may_change_every_pixel(shoot):
+    assert grade("--style", "warm", cwd=shoot)[0] == 0
+    code, out, _ = abpn("verify", "out", cwd=shoot)
+    assert code == 0 and "3 ok" in out and "grading may change every pixel" in out

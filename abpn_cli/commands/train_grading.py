@@ -15,10 +15,10 @@ from .train_means import check_out, teller
 if TYPE_CHECKING:
     from ..training.grading import Base, Coloured, ColourSource, Verdict
 
-STEPS = 3000
+STEPS = 2000
 STEPS_FROM = 600  # of a style that goes on from another
-BATCH = 4
-RATE = 2e-3
+BATCH = 8
+RATE = 3e-4
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
 
