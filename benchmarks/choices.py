@@ -196,9 +196,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.stdout.write(TEMPLATE.format(*head) + "\n")
     rows = []
     for choice, run in runs:
-        run.latest.eval()
-        row = judged(run.latest, tests)
-        row |= {"idle": restraint(run.latest, still), "seconds": spent[choice.name] / asked.steps}
+        latest = run.latest.eval()
+        assert isinstance(latest, Abpn)
+        row = judged(latest, tests)
+        row |= {"idle": restraint(latest, still), "seconds": spent[choice.name] / asked.steps}
         rows.append({"choice": choice.name, **row})
         figures = [f"{value:.2f}" for value in row.values()]
         sys.stdout.write(TEMPLATE.format(choice.name, *figures) + "\n")

@@ -21,6 +21,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": EVERYONE,
     "report": EVERYONE,
     "weights": EVERYONE | {"nets"},
+    "weights_import": EVERYONE | {"nets", "weights"},
     "codecs": EVERYONE | {"metadata"},
     "engine": EVERYONE | {"weights", "nets", "skin"},
     "verify": EVERYONE | {"batch", "codecs", "metadata"},
@@ -29,7 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": EVERYONE | {"engine", "codecs", "nets", "batch", "weights"},
     "commands": EVERYONE
     | {"batch", "report", "codecs", "engine", "benchmark", "training", "verify", "weights"}
-    | {"evaluation"},
+    | {"evaluation", "weights_import"},
     "cli": EVERYONE | {"commands"},
     "__main__": {"cli"},
     "__init__": set(),

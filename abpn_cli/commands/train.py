@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ..errors import TargetError, UsageError, shown
+from ..errors import UsageError, shown
 from . import options
 from .train_data import data_of
+from .train_grading import StyleAsked, train_style
+from .train_means import check_out, device_of, perceptual_of, teller
+from .train_nets import Net, losses_of, make_of, net_of
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..training.losses import PerceptualLoss
     from ..training.session import Finished
 
 Value = TypeVar("Value")
@@ -33,6 +32,7 @@ class Preset(StrEnum):
 
 
 EPOCHS = 200
+BATCH = 8
 MOST = (0.0, 1e9)
 COUNT = (1.0, 1e9)
 RANGES = {  # of options whose numbers go not from 0 to anything
@@ -62,6 +62,20 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
+    net: Annotated[
+        Net | None,
+        typer.Option(
+            help="The network: csrnet grades, the others retouch. [default: that of --from, else "
+            "abpn]",
+            show_default=False,
+        ),
+    ] = None,
+    freeze_base: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-base", help="With csrnet: the condition alone learns, from few pairs."
+        ),
+    ] = False,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -69,7 +83,8 @@ def train(
     width: Annotated[
         float | None,
         typer.Option(
-            help="Width of the LRL; 1 is the paper's. [default: that of --from, else 0.5]"
+            help="Width of the LRL, or of an ASAP-Net's stream; 1 is the paper's. "
+            "[default: that of --from, else 0.5, asapnet 0.125]"
         ),
     ] = None,
     start: Annotated[
@@ -84,7 +99,7 @@ def train(
             help=f"Steps in all, in place of --epochs. [default: {STEPS_FROM} with --from]"
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    batch: Annotated[int | None, typer.Option(help="Photos a step. [default: 8]")] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Learning rate of Adam. [default: 5e-4; 2e-4 with --from]"),
@@ -160,15 +175,14 @@ def train(
     mse_weight: Annotated[
         float | None,
         typer.Option(
-            help="Weight of the multi-scale MSE. [default: 1000 for shipped, 1 for paper]"
+            help="Weight of the multi-scale MSE. "
+            "[default: 1000 for shipped and lptn, 1 for paper, 0 for asapnet]"
         ),
     ] = None,
     perceptual_weight: Annotated[float, typer.Option(help="Weight of the perceptual loss.")] = 0.1,
     adversarial_weight: Annotated[
         float | None,
-        typer.Option(
-            help="Weight of the adversarial loss. [default: 0 for shipped, 0.1 for paper]"
-        ),
+        typer.Option(help="Weight of the adversarial loss. [default: 0.1 for paper, else 0]"),
     ] = None,
     dice_weight: Annotated[float, typer.Option(help="Weight of the mask's dice loss.")] = 1.0,
     tv_weight: Annotated[float, typer.Option(help="Weight of the layers' smoothness.")] = 0.1,
@@ -202,7 +216,6 @@ def train(
     """
     from ..report.training import training_log
     from ..training import session
-    from ..training.losses import LossWeights
     from ..training.reuse import Reused
     from ..training.train import Settings, Trainer
 
@@ -217,12 +230,38 @@ def train(
         },
         gate,
     )  # fmt: skip
+    kind = net_of(net, start)
+    if kind is Net.CSRNET:
+        unheard = {
+            "--masks": masks, "--nothing": nothing, "--preset": preset, "--width": width,
+            "--epochs": epochs, "--painter-share": painter_share, "--warm-up": warm_up,
+            "--average": average, "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate,
+            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+            "--mse-weight": mse_weight, "--adversarial-weight": adversarial_weight,
+        }  # fmt: skip
+        refuse(unheard, kind)
+        train_style(
+            StyleAsked(
+                out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
+                freeze_base, licence, tuple(known_failure or ()), install and pairs is not None,
+            )
+        )  # fmt: skip
+        return
+    if freeze_base:
+        raise UsageError("--freeze-base is for --net csrnet. Leave it out.")
+    batch = settled(batch, BATCH)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
     task = task.strip()
     installs = install and pairs is not None
     check_task(task, installs)
-    config, manner, base = session.make_of(start, preset.value if preset else None, width, task)
+    if kind is not Net.ABPN:
+        unheard = {
+            "--preset": preset, "--painter-share": painter_share, "--gate": gate,
+            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+        }  # fmt: skip
+        refuse(unheard, kind)
+    config, manner, base = make_of(kind, start, preset.value if preset else None, width, task)
     check_out(out, pairs or ())
     where = device_of(device)
     tell = teller()
@@ -230,7 +269,9 @@ def train(
         pairs, photos, masks, (list_, nothing, held_out), task, session.levels_of(config), batch,
         seed, tell,
     )  # fmt: skip
-    backbone = perceptual_of(vgg16, perceptual_weight, tell)
+    backbone = None
+    if kind is Net.ABPN:
+        backbone = perceptual_of(vgg16, perceptual_weight, tell)
     if steps is None and (base is None or epochs is not None):
         passes = settled(epochs, EPOCHS)
         steps = passes * max(1, data.photos // (batch * session.processes()))
@@ -241,8 +282,8 @@ def train(
         warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
         painter_share=settled(painter_share, manner.painter_share),
         keep_best=settled(keep_best, pairs is not None),
-        weights=LossWeights(
-            settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
+        weights=losses_of(
+            kind, settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
             settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
         ),
     )  # fmt: skip
@@ -257,7 +298,7 @@ def train(
     peaks: tuple[float, ...] = (settled(gate_peak, manner.peak),)
     if pairs and gate_peak is None:
         peaks = tuple(max(manner.peak, peak) for peak in session.STYLE_PEAKS)
-    light = settled(light_only, pairs is None and config.style == "cloth")
+    light = settled(light_only, pairs is None and getattr(config, "style", "") == "cloth")
     run = session.Run(out, settled(gate, manner.gate), boost, peaks, light)
     with training_log(settings.steps) as log:
         done = session.train(
@@ -285,6 +326,17 @@ def check_ranges(
             options.check_range(option, value, *RANGES.get(option, MOST))
     if gate is not None and not 0 <= gate[0] < gate[1] <= 1:
         raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
+
+
+def refuse(given: Mapping[str, object], net: Net) -> None:
+    """Refuse options that a network's training does not heed; what is not given is None.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is not for --net {net}. Leave it out.")
 
 
 def settled(given: Value | None, by_preset: Value) -> Value:
@@ -337,63 +389,3 @@ def check_task(task: str, installs: bool) -> None:
         raise UsageError(
             f"--task {task}: is a task of abpn's own. Choose another name, or --no-install."
         )
-
-
-def check_out(out: Path, photos: Sequence[Path]) -> None:
-    """Make the folder of a run before hours are spent.
-
-    photos: folders that are read, which a run does not write into.
-
-    Raises:
-        UsageError: the folder lies in one of them.
-        TargetError: the folder cannot be made or written to.
-    """
-    for folder in photos:
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--out {shown(out)}: lies among the photos. Choose another folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TargetError(
-            out, f"cannot be made a folder ({error.strerror})", "Choose another --out."
-        ) from error
-    if not os.access(out, os.W_OK):
-        raise TargetError(out, "no permission to write here", "Choose another --out.")
-
-
-def device_of(name: str) -> torch.device:
-    """The device to train on, this process's own where `torchrun` started several.
-
-    Raises:
-        UsageError: an unknown device, or not the one that `torchrun` hands out.
-        DeviceError: CUDA asked for and not there.
-    """
-    from ..engine import choose_device
-    from ..training.train import join_group
-
-    chosen = choose_device(name)
-    given = join_group()
-    if given is not None and name not in ("auto", given.type):
-        raise UsageError(
-            f"--device {name}: torchrun hands out {given.type} here. Leave the option out."
-        )
-    return given or chosen
-
-
-def teller() -> Callable[[str], None]:
-    """Say something on stderr, in the first process only."""
-    from ..report.training import is_first_process
-
-    return (lambda text: typer.echo(text, err=True)) if is_first_process() else (lambda text: None)
-
-
-def perceptual_of(
-    file: Path | None, weight: float, tell: Callable[[str], None]
-) -> PerceptualLoss | None:
-    """Load the perceptual backbone; without one the loss is off, and the log says so."""
-    from ..training.losses import PerceptualLoss
-
-    if file is None or weight == 0:
-        tell("perceptual loss off: weight 0" if file else "perceptual loss off: no --vgg16 given")
-        return None
-    return PerceptualLoss(file)

@@ -86,7 +86,7 @@ class ArrayBlender:
 
     def lay(self, image: Image, before: Pixels, factor: Plane) -> Laid:
         """Do what `Blender` says."""
-        after = _laid_over(before, to_integers(image.clip(0, 1), before.dtype), factor > 0)
+        after = laid_over(before, to_integers(image.clip(0, 1), before.dtype), factor > 0)
         same = cv2.inRange(after ^ before, NO_CHANGE, NO_CHANGE)
         return Laid(after, same.size - cv2.countNonZero(same))
 
@@ -112,7 +112,7 @@ def _times(image: Image, plane: Plane) -> Image:
     return np.asarray(cv2.multiply(image, cv2.merge([plane, plane, plane])), np.float32)
 
 
-def _laid_over(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> Pixels:
+def laid_over(pixels: Pixels, others: Pixels, where: NDArray[np.bool_]) -> Pixels:
     """Put `others` over `pixels` (both (h, w, 3)) where (h, w) is True, in a copy."""
     if where.all():
         return others

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib.util
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,6 +106,27 @@ def has_bf16() -> bool:
     return bool(told.get("avx512_bf16") or told.get("amx_bf16"))
 
 
+@contextmanager
+def at_work(device: torch.device) -> Iterator[None]:
+    """Around all work for one photo: float32 means it, so TF32 is off.
+
+    Raises:
+        DeviceError: the device has not enough memory.
+    """
+    with ExitStack() as stack:
+        if device.type == "cuda":
+            if device.index:  # kernels go to the device that is current, 0 at first
+                stack.enter_context(torch.cuda.device(device))
+            flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
+            stack.enter_context(flags)
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            raise DeviceError(
+                f"{device} is out of memory. Free some of it, or use --device cpu."
+            ) from error
+
+
 class Painted(NamedTuple):
     """What the LRL makes of a thumbnail: R_l (h, w, 3), not clamped, and M (h/4, w/4)."""
 
@@ -157,46 +178,25 @@ class Network:
             return KernelRefiner(module, self.kernel)
         return TorchRefiner(module, self.device, PRECISIONS[precision])
 
-    @contextmanager
-    def at_work(self) -> Iterator[None]:
-        """Around all work for one photo: float32 means it, so TF32 is off.
-
-        Raises:
-            DeviceError: the device has not enough memory.
-        """
-        with ExitStack() as stack:
-            if self.device.type == "cuda":
-                if self.device.index:  # kernels go to the device that is current, 0 at first
-                    stack.enter_context(torch.cuda.device(self.device))
-                flags = torch.backends.cudnn.flags(enabled=True, allow_tf32=False)
-                stack.enter_context(flags)
-            with self._within_memory():
-                yield
-
-    @contextmanager
-    def _within_memory(self) -> Iterator[None]:
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            raise DeviceError(
-                f"{self.device} is out of memory. Free some of it, or use --device cpu."
-            ) from error
+    def at_work(self) -> AbstractContextManager[None]:
+        """Around all work for one photo: see `at_work`."""
+        return at_work(self.device)
 
     @torch.inference_mode()
     def paint(self, thumbnail: Image) -> Painted:
         """Run the LRL on a whole upright thumbnail, (h, w, 3), sides multiples of LRL_MULTIPLE."""
         with stage("lrl"):
-            seen = self._tensor(thumbnail)
+            seen = to_tensor(thumbnail, self.device)
             retouched, mask = self.painter.paint(seen)
             if self.config.light_only:
                 retouched = in_light(seen, retouched)
-            return Painted(_array(retouched), _array(mask)[..., 0])
+            return Painted(to_array(retouched), to_array(mask)[..., 0])
 
     @torch.inference_mode()
     def gate(self, mask: Plane) -> Plane:
         """Turn M into g on M's grid, (h, w) to (h, w), both in [0, 1]."""
         grid = gate_grid(torch.from_numpy(np.ascontiguousarray(mask))[None, None], self.config)
-        return _array(grid)[..., 0]
+        return to_array(grid)[..., 0]
 
     def refine(self, level: int, layer: Image, high_freq: Image) -> Image:
         """Make B_i, (h, w, 3), of the enlarged layer u and H_i; `level` is i, h and w are even."""
@@ -208,12 +208,13 @@ class Network:
         """Find the blend layer that turns base into result, float32, eq. (4)."""
         return unblend(torch.from_numpy(base), torch.from_numpy(result), self._j, self._k).numpy()
 
-    def _tensor(self, image: Image) -> Tensor:
-        """(h, w, 3) to (1, 3, h, w) in channels_last order, twice as fast to convolve on a CPU."""
-        array = np.ascontiguousarray(image)
-        return torch.from_numpy(array).permute(2, 0, 1)[None].to(self.device)
+
+def to_tensor(image: Image, device: torch.device) -> Tensor:
+    """(h, w, C) to (1, C, h, w) in channels_last order, twice as fast to convolve on a CPU."""
+    array = np.ascontiguousarray(image)
+    return torch.from_numpy(array).permute(2, 0, 1)[None].to(device)
 
 
-def _array(tensor: Tensor) -> Image:
+def to_array(tensor: Tensor) -> Image:
     """(1, C, h, w) in any precision to (h, w, C) float32."""
     return tensor[0].permute(1, 2, 0).float().contiguous().cpu().numpy()

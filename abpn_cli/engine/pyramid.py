@@ -208,17 +208,22 @@ def held_bytes(size: tuple[int, int], first: int) -> int:
 def held_levels(canvas: Canvas, levels: int, crew: Crew) -> list[Image]:
     """I_k..I_l, l = `levels`, whole: those that are held."""
     first = first_held(canvas.size, levels)
-    held = np.empty((*canvas.level_size(first), 3), np.float32)
-
-    def make(tile: Tile) -> None:
-        with stage("thumbnail"):
-            held[tile.window] = canvas.pieces(tile, first)[-1].image
-
-    crew.each(make, tiles(canvas.level_size(first), max(2, PASS_SIDE >> first)))
-    images = [held]
+    images = [whole_level(canvas, first, crew)]
     while len(images) <= levels - first:
         images.append(down(images[-1]))
     return images
+
+
+def whole_level(canvas: Canvas, level: int, crew: Crew) -> Image:
+    """I_i, i = `level`, whole."""
+    held = np.empty((*canvas.level_size(level), 3), np.float32)
+
+    def make(tile: Tile) -> None:
+        with stage("thumbnail"):
+            held[tile.window] = canvas.pieces(tile, level)[-1].image
+
+    crew.each(make, tiles(canvas.level_size(level), max(2, PASS_SIDE >> level)))
+    return held
 
 
 def doubled(coarse: Piece, tile: Tile, enlarge: Callable[[Image], Image]) -> Image:

@@ -7,7 +7,7 @@ a task is the same whatever is done beside it: what none of them opens comes bac
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
@@ -16,12 +16,15 @@ import numpy as np
 import torch
 
 from ..cores import Cores
-from ..errors import UsageError
+from ..errors import UsageError, WeightsError
 from ..photo import Edit, Photo, Pixels
+from ..weights import header_of
 from . import Retoucher
+from .asapnet import AsapNetEngine
 from .base import Engine, Worked
 from .faces import FaceRetoucher, changed_fraction
 from .gate import Plane
+from .lptn import LptnEngine
 from .memory import check_fits
 
 FACE = "face"  # the task that is done face by face
@@ -43,7 +46,8 @@ def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
     """Load the weights of each task, and join what does them.
 
     files: task to weights file; the task may be "", then the weights know it. What was tuned
-    further from weights for faces works on faces, whatever its name.
+    further from weights for faces works on faces, whatever its name. A file says of which network
+    it holds the weights.
 
     Raises:
         UsageError, DeviceError, WeightsError: as `Retoucher`; or there is no task at all.
@@ -55,6 +59,17 @@ def make_engine(files: Mapping[str, Path], means: Means) -> Engine:
 
 
 def _engine(task: str, path: Path, means: Means) -> Engine:
+    net = header_of(path).net
+    if net not in ENGINES:
+        raise WeightsError(
+            path,
+            f"holds a '{net}' network; what retouches here is {', '.join(ENGINES)}",
+            "Choose weights of one of these, or upgrade abpn.",
+        )
+    return ENGINES[net](task, path, means)
+
+
+def _abpn(task: str, path: Path, means: Means) -> Engine:
     retoucher = Retoucher(
         path, means.device, means.precision, means.max_bytes, means.detail, means.cores
     )
@@ -62,6 +77,26 @@ def _engine(task: str, path: Path, means: Means) -> Engine:
         # Spots are smaller than creases: a face's thumbnail is a large one, as in training.
         return FaceRetoucher(retoucher.in_detail(), means.keep_moles)
     return retoucher
+
+
+def _lptn(task: str, path: Path, means: Means) -> Engine:
+    return LptnEngine(
+        path, means.device, means.precision, means.max_bytes, means.detail, means.cores
+    )
+
+
+def _asapnet(task: str, path: Path, means: Means) -> Engine:
+    return AsapNetEngine(
+        path, means.device, means.precision, means.max_bytes, means.detail, means.cores
+    )
+
+
+# Which engine goes with the network that a weights file names.
+ENGINES: Mapping[str, Callable[[str, Path, Means], Engine]] = {
+    "abpn": _abpn,
+    "asapnet": _asapnet,
+    "lptn": _lptn,
+}
 
 
 class Together(Engine):

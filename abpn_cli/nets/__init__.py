@@ -8,7 +8,13 @@ from typing import Any
 from torch import nn
 
 from .abpn import Abpn, AbpnConfig
+from .asapnet import AsapNet, AsapNetConfig
+from .csrnet import Csrnet, CsrnetConfig
+from .lptn import Lptn, LptnConfig
 
 NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "abpn": lambda config: Abpn(AbpnConfig(**config)),
+    "asapnet": lambda config: AsapNet(AsapNetConfig(**config)),
+    "csrnet": lambda config: Csrnet(CsrnetConfig(**config)),
+    "lptn": lambda config: Lptn(LptnConfig(**config)),
 }

@@ -30,6 +30,18 @@ class LossWeights:
     tv: float = 0.1
 
 
+@dataclass(frozen=True)
+class PixelWeights:
+    """Weights of the losses of LPTN and ASAP-Net: squared and absolute error to the target.
+
+    What a checkpoint holds of it says how it was taught.
+    """
+
+    mse: float = 0.0
+    l1: float = 0.0
+    adversarial: float = 0.0
+
+
 def multi_scale_mse(results: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
     """Mean squared error of every level R_i against Rgt_i, summed over levels [D18]."""
     pairs = zip(results, targets, strict=True)

@@ -17,8 +17,10 @@ from torch import distributed as dist
 from ..errors import UsageError, WeightsError, shown
 from ..files import target_error, write_atomic
 from ..nets.abpn import Abpn, AbpnConfig
+from ..nets.asapnet import AsapNet
 from ..weights import card_path, load, read_tensors, save, user_folder, write_card
 from .data import Data, PhotoSet, held_out_batches, held_out_pairs
+from .lessons import Net, NetConfig
 from .pairs import Batch
 from .train import Progress, Trainer, commit
 from .validate import Scores, score
@@ -76,9 +78,9 @@ class Make(NamedTuple):
     network it goes on from, or None.
     """
 
-    config: AbpnConfig
+    config: NetConfig
     manner: Manner
-    base: Abpn | None = None
+    base: Net | None = None
 
 
 def make_of(start: Path | None, preset: str | None, width: float | None, task: str) -> Make:
@@ -110,9 +112,14 @@ def make_of(start: Path | None, preset: str | None, width: float | None, task: s
     return Make(replace(config, **late), manner, base)
 
 
-def levels_of(config: AbpnConfig) -> tuple[int, ...]:
-    """Halvings to train with: one refining module serves any number, several serve their own."""
-    return SHARED_LEVELS if config.refine_shared else (config.levels,)
+def levels_of(config: NetConfig) -> tuple[int, ...]:
+    """Halvings to train with: one refining module serves any number, several serve their own.
+
+    Rivals have none, and see the same pairs.
+    """
+    if isinstance(config, AbpnConfig) and not config.refine_shared:
+        return (config.levels,)
+    return SHARED_LEVELS
 
 
 def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.device) -> Scores:
@@ -122,8 +129,8 @@ def judge_held_out(file: Path, photos: PhotoSet, count: int, device: torch.devic
         WeightsError: missing, damaged or of another network.
     """
     net = load(file, device).net
-    if not isinstance(net, Abpn):
-        raise WeightsError(file, "is not an ABPN", "Give weights of a retouching task.")
+    if not isinstance(net, Net) or (isinstance(net, AsapNet) and net.config.channels != 3):
+        raise WeightsError(file, "is of no network that retouches", "Give weights of a task.")
     painted = score(net, held_out_batches(held_out_pairs(photos), count, seed=1))
     if not photos.nothing:
         return painted
@@ -174,7 +181,7 @@ def train(
     card: Mapping[str, Any],
     report: Callable[[Progress], None],
     judged: Callable[[int, Scores], None],
-    base: Abpn | None = None,
+    base: Net | None = None,
 ) -> Finished:
     """Resume if there is a checkpoint, train to the end, write weights and their card.
 
@@ -188,7 +195,7 @@ def train(
         resume(trainer, run.checkpoint)
     batches = data.validation()
 
-    def validate(net: Abpn) -> dict[str, float]:
+    def validate(net: Net) -> dict[str, float]:
         scores = score(net, batches)
         judged(trainer.step, scores)
         return scores._asdict()
@@ -197,20 +204,27 @@ def train(
     if base is not None:
         before = score(base.to(trainer.device), batches)
         judged(0, before)
-    low, high = run.gate
-    trainer.latest.config = replace(
-        trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
-        light_only=run.light_only,
-    )  # fmt: skip
+    if isinstance(trainer.config, AbpnConfig) and isinstance(trainer.latest, Abpn):
+        low, high = run.gate
+        trainer.latest.config = replace(
+            trainer.config, gate_low=low, gate_high=high, gate_peak=run.peaks[0],
+            light_only=run.light_only,
+        )  # fmt: skip
     trainer.run(report, validate, run.checkpoint)
     weights = run.weights(trainer.settings.task)
     if dist.is_initialized() and dist.get_rank() != 0:
         return Finished(weights, Scores(**trainer.metrics), before)
-    net = finished(trainer.outcome(), run.boost)
-    net.config = replace(net.config, gate_peak=settled_peak(net, base, data.fine(), run.peaks))
+    net = trainer.outcome()
+    if isinstance(net, Abpn):
+        net = finished(net, run.boost)
+        before_it = base if isinstance(base, Abpn) else None
+        peak = settled_peak(net, before_it, data.fine(), run.peaks)
+        net.config = replace(net.config, gate_peak=peak)
     trainer.metrics = validate(net)  # a finished run may be given another gate or boost
     after = Scores(**trainer.metrics)
-    words = {**card, "boost": run.boost, "data": data.about}
+    words = {**card, "data": data.about}
+    if isinstance(net, Abpn):
+        words["boost"] = run.boost
     if before is not None:
         words["base"] = {"metrics": before._asdict(), "gain": gain_over(before, after)}
     return Finished(export(trainer, net, run, words), after, before)
@@ -274,7 +288,9 @@ def resume(trainer: Trainer, checkpoint: Path) -> None:
     """
     wanted = trainer.header()
     found, _ = read_tensors(checkpoint)  # looked at before any of it is taken over
-    config = asdict(AbpnConfig()) | dict(found.config)  # an older one lacks what came since
+    config = asdict(type(trainer.config)()) | dict(
+        found.config
+    )  # an older one lacks what came since
     same = replace(found, config=config, digest="", training={}) == replace(wanted, training={})
     data = found.training.get("data", wanted.training["data"])
     if data != wanted.training["data"]:
@@ -308,7 +324,7 @@ def finished(net: Abpn, boost: float) -> Abpn:
     return ready
 
 
-def export(trainer: Trainer, net: Abpn, run: Run, card: Mapping[str, Any]) -> Path:
+def export(trainer: Trainer, net: Net, run: Run, card: Mapping[str, Any]) -> Path:
     """Write the network alone, float16, with its card; return the file."""
     path = run.weights(trainer.settings.task)
     header = replace(trainer.header(), config=asdict(net.config))

@@ -17,24 +17,19 @@ from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
 from ..errors import UsageError
-from ..nets.abpn import Abpn, AbpnConfig
-from ..nets.bpl import down, laplacian_pyramid, unblend
 from ..weights import Header, read_tensors, save_tensors
+from .lessons import Net, NetConfig, Taught, Weights, lesson_of, parameter_groups
 from .losses import (
     LossWeights,
     PatchDiscriminator,
     PerceptualLoss,
     adversarial_loss,
-    dice_loss,
     discriminator_loss,
-    multi_scale_mse,
-    tv_loss,
 )
-from .pairs import Batch, Source, target_mask
+from .pairs import Batch, Source
 
 ADAM_BETAS = (0.9, 0.999)
 MERIT = "gain"  # the figure of a validation by which the best weights are told
-PAINTERS = ("lrl.retouch_branch.lams.5.", "refining.", "j", "k")  # what writes into the picture
 
 
 @dataclass(frozen=True)
@@ -61,7 +56,7 @@ class Settings:
     painter_share: float = 1.0
     average: float = 0.0
     keep_best: bool = False
-    weights: LossWeights = field(default_factory=LossWeights)
+    weights: Weights = field(default_factory=LossWeights)
 
 
 class Progress(NamedTuple):
@@ -99,67 +94,12 @@ def learning_rate(step: int, settings: Settings) -> float:
     return settings.rate * risen * (1.0 if step < settings.drop_at * settings.steps else 0.1)
 
 
-def parameter_groups(net: Abpn, painter_share: float) -> list[dict[str, Any]]:
-    """Adam's groups: all else, and what writes into the picture, each with its `share` of the rate.
-
-    Under a residual LRL that picture is right from the start, and Adam's jitter in its last layers
-    is as large as the edit: they bear a lower rate than the rest (docs/experiments.md).
-    """
-    wanted = [(name, p) for name, p in net.named_parameters() if p.requires_grad]
-    painters = [p for name, p in wanted if name.startswith(PAINTERS)]
-    rest = [p for name, p in wanted if not name.startswith(PAINTERS)]
-    return [{"params": rest, "share": 1.0}, {"params": painters, "share": painter_share}]
-
-
-class AbpnLosses(nn.Module):
-    """The network and its losses in one forward pass, as DDP wants it."""
-
-    def __init__(
-        self, net: Abpn, weights: LossWeights, perceptual: PerceptualLoss | None, precision: str
-    ) -> None:
-        super().__init__()
-        self.net = net
-        self.weights = weights
-        self.perceptual = perceptual
-        self.precision = precision
-
-    def forward(self, batch: Batch) -> tuple[dict[str, Tensor], Tensor]:
-        """Return every loss but the adversarial one, by name, and R_0 of the crops."""
-        net, levels = self.net, batch.levels
-        thumbnail, target = batch.thumbnail, batch.thumbnail_target
-        device = thumbnail.device.type
-        with torch.autocast(device, torch.bfloat16, enabled=self.precision == "bf16"):
-            retouched, mask = net.lrl(thumbnail)
-            layer = unblend(thumbnail, retouched, net.j, net.k)
-            pyramid = laplacian_pyramid(batch.crop, levels)
-            side = batch.crop.shape[-1] >> levels
-            cut = torch.stack(
-                [
-                    b[:, r : r + side, c : c + side]
-                    for b, (r, c) in zip(layer, batch.corners.tolist(), strict=True)
-                ]
-            )
-            layers = [b.float() for b in net.refine_layers(cut, pyramid.high_freqs)]
-        results = net.blend_results(pyramid.images, layers)
-        targets = [batch.crop_target]
-        while len(targets) < levels:
-            targets.append(down(targets[-1]))
-        parts = {
-            "mse": multi_scale_mse([*results, retouched], [*targets, target]),
-            "dice": dice_loss(mask, target_mask(thumbnail, target)),
-            "tv": tv_loss([*layers[:-1], layer]),
-        }
-        if self.perceptual is not None:
-            parts["perceptual"] = self.perceptual(retouched, target)
-        return parts, results[0]
-
-
 class Trainer:
     """Owns the network, the optimisers and the step; saves and resumes them together."""
 
     def __init__(
         self,
-        config: AbpnConfig,
+        config: NetConfig,
         settings: Settings,
         source: Source,
         device: torch.device,
@@ -168,7 +108,8 @@ class Trainer:
     ) -> None:
         torch.manual_seed(settings.seed)
         self.config, self.settings, self.source, self.device = config, settings, source, device
-        self.net = Abpn(config)
+        self.lesson = lesson_of(config)
+        self.net: Net = self.lesson.make(config)
         if start is not None:
             self.net.load_state_dict(dict(start))
         self.net.to(device)
@@ -176,7 +117,7 @@ class Trainer:
             if parameter.dim() == 4:
                 parameter.data = parameter.data.to(memory_format=torch.channels_last)
         perceptual = perceptual.to(device) if perceptual else None
-        model = AbpnLosses(self.net, settings.weights, perceptual, settings.precision)
+        model = self.lesson.losses(self.net, settings.weights, perceptual, settings.precision)
         self.model: nn.Module = DistributedDataParallel(model) if dist.is_initialized() else model
         groups = parameter_groups(self.net, settings.painter_share)
         self.adam = torch.optim.Adam(groups, settings.rate, ADAM_BETAS, fused=True)
@@ -189,7 +130,7 @@ class Trainer:
         self.metrics: dict[str, float] = {}
         self.kept: Kept | None = None
 
-    def run(self, report: Callable[[Progress], None], validate: Callable[[Abpn], dict[str, float]],
+    def run(self, report: Callable[[Progress], None], validate: Callable[[Net], dict[str, float]],
             checkpoint: Path) -> None:  # fmt: skip
         """Train from the step at hand to the last, saving every `every` steps and at the end."""
         for batch in self._batches():
@@ -207,12 +148,12 @@ class Trainer:
                 self.save(checkpoint)
 
     @property
-    def latest(self) -> Abpn:
+    def latest(self) -> Net:
         """The network to judge: the running mean where there is one."""
         return self.net if self.average is None else self.average
 
     @torch.no_grad()
-    def outcome(self) -> Abpn:
+    def outcome(self) -> Net:
         """The network to ship: as validation liked it best where that is kept, else the latest."""
         net = deepcopy(self.latest)
         if self.kept is not None:
@@ -259,10 +200,11 @@ class Trainer:
     def _step(self, batch: Batch) -> dict[str, float]:
         moved = self._moved(batch)
         weights = self.settings.weights
-        parts, result = self.model(moved)
+        taught: Taught = self.model(moved)
+        parts = taught.parts
         if self.critic is not None:
-            parts["discriminator"] = self._teach_critic(self.critic, moved, result.detach())
-            parts["adversarial"] = adversarial_loss(self.critic(moved.crop, result))
+            parts["discriminator"] = self._teach_critic(self.critic, taught)
+            parts["adversarial"] = adversarial_loss(self.critic(taught.seen, taught.result))
         total = torch.stack(
             [
                 getattr(weights, name) * loss
@@ -285,8 +227,9 @@ class Trainer:
         a, b, c, d = (x.to(self.device, memory_format=layout) for x in batch[:4])
         return Batch(a, b, c, d, batch.corners, batch.levels)
 
-    def _teach_critic(self, critic: PatchDiscriminator, batch: Batch, fake: Tensor) -> Tensor:
-        loss = discriminator_loss(critic(batch.crop, batch.crop_target), critic(batch.crop, fake))
+    def _teach_critic(self, critic: PatchDiscriminator, taught: Taught) -> Tensor:
+        _, seen, target, result = taught
+        loss = discriminator_loss(critic(seen, target), critic(seen, result.detach()))
         self.critic_adam.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         if dist.is_initialized():  # DDP wraps the network alone
@@ -307,7 +250,7 @@ class Trainer:
         }
         if self.kept is not None:
             training["kept"] = {"step": self.kept.step, MERIT: self.kept.gain}
-        return Header("abpn", asdict(self.config), self.settings.task, training=training)
+        return Header(self.lesson.name, asdict(self.config), self.settings.task, training=training)
 
     def save(self, path: Path) -> None:
         """Write network, optimisers and step as one safetensors file, whole or not at all."""

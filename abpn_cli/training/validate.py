@@ -11,8 +11,9 @@ from torch.nn import functional as F
 
 from ..nets.abpn import Abpn, gate_grid
 from ..nets.bpl import blend
+from .lessons import Net
 from .losses import dice_loss
-from .pairs import CHANGED, Batch, target_mask
+from .pairs import CHANGED, MASK_STRIDE, Batch, target_mask
 
 NO_ERROR = 1e-10  # mean squared error counted as none: 100 dB
 
@@ -51,8 +52,15 @@ def gate_of(net: Abpn, mask: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 @torch.no_grad()
-def retouch(net: Abpn, image: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
-    """R_0 as delivered, M and the gate of (N, 3, H, W); sides multiples of 64·2^levels."""
+def retouch(net: Net, image: Tensor, levels: int) -> tuple[Tensor, Tensor, Tensor]:
+    """R_0 as delivered, M and the gate of (N, 3, H, W); sides multiples of 64·2^levels.
+
+    A network without a mask opens everything.
+    """
+    if not isinstance(net, Abpn):
+        gate = torch.ones_like(image[:, :1])
+        cells = [length // (MASK_STRIDE << levels) for length in image.shape[2:]]
+        return net.repainted(image).clamp(0, 1), gate[..., : cells[0], : cells[1]], gate
     retouched = net(image, levels)
     gate = gate_of(net, retouched.mask, (image.shape[2], image.shape[3]))
     result = blend(image, gate * retouched.blend_layers[0], net.j, net.k).clamp(0, 1)
@@ -65,10 +73,11 @@ def on_device(batch: Batch, device: torch.device) -> Batch:
     return Batch(a, b, c, d, batch.corners, batch.levels)
 
 
-def score(net: Abpn, batches: Iterable[Batch]) -> Scores:
+def score(net: Net, batches: Iterable[Batch]) -> Scores:
     """Judge a network, on its own device, on batches whose crops are whole photos."""
+    where = next(net.parameters()).device
     in_gains, outs, harms, dices, gates, wholes = [], [], [], [], [], []
-    for batch in (on_device(made, net.j.device) for made in batches):
+    for batch in (on_device(made, where) for made in batches):
         result, mask, gate = retouch(net, batch.crop, batch.levels)
         dices.append(1 - dice_loss(mask, target_mask(batch.thumbnail, batch.thumbnail_target)))
         gates.append((gate > 0).float().mean())
