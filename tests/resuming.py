@@ -27,7 +27,7 @@ from abpn_cli.batch.pipeline import Finished, Limits, Stages, run
 from abpn_cli.batch.plan import Naming, make_jobs
 from abpn_cli.batch.resume import Reading, Resume
 from abpn_cli.batch.sources import find_sources
-from abpn_cli.commands.retouch import _encode, _Product, _Writing
+from abpn_cli.commands.delivery import Product, Writer
 from abpn_cli.cores import Cores
 from abpn_cli.errors import PhotoError
 from abpn_cli.photo import Edit
@@ -45,7 +45,7 @@ def retouch_shoot(root: Path, strength: float) -> list[str]:
     def retouch(job, photo):
         pixels = photo.pixels + np.array(round(strength * 10), photo.pixels.dtype)
         mask = photo.pixels[..., 0].astype(np.uint8)  # the low bits will do
-        return Finished(_Product(replace(photo, pixels=pixels), mask), EDIT, ())
+        return Finished(Product(replace(photo, pixels=pixels), mask), EDIT, ())
 
     with keep_journal(out) as keeper:
         keeper.begin(made_with)
@@ -54,12 +54,12 @@ def retouch_shoot(root: Path, strength: float) -> list[str]:
             _is_whole,
             [made_with],
         )
-        writing = _Writing(codecs.EncodeOptions(), False, keeper, Cores(2))
+        writer = Writer(codecs.EncodeOptions(), False, keeper, Cores(2))
         stages = Stages(
             cost=lambda job: 1,
             decode=lambda job: codecs.decode(job.source),
             retouch=retouch,
-            encode=lambda job, product: _encode(job, product, writing),
+            encode=writer.write,
             settle=Resume(out, "changed", keeper.ledger, reading).settle,
         )
         jobs = make_jobs(sources, naming)

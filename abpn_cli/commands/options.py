@@ -98,6 +98,47 @@ def folder(text: str) -> Path:
     return Path(text)
 
 
+Out = Annotated[
+    Path,
+    typer.Option("--out", "-o", metavar="DIR", help="Folder for the outputs.", parser=folder),
+]
+Only = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MASK",
+        help="Retouch only where this file, or folder, is white.",
+        readable=False,
+    ),
+]
+Protect = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MASK",
+        help="Leave alone where this file, or folder, is white.",
+        readable=False,
+    ),
+]
+FormatOption = Annotated[
+    Format,
+    typer.Option("--format", help="same keeps JPEG and 8-bit PNG; the rest becomes 16-bit TIFF."),
+]
+JpegOption = Annotated[
+    JpegMode | None,
+    typer.Option(
+        "--jpeg",
+        help="How a JPEG becomes one: by encoding only what was retouched, or the whole. "
+        "[default: keep-untouched; with --upright reencode]",
+    ),
+]
+Quality = Annotated[
+    int | None,
+    typer.Option(metavar="1..100", help="JPEG quality of what is encoded whole. [default: 95]"),
+]
+TiffCompression = Annotated[Compression, typer.Option(help="TIFF compression; all are lossless.")]
+Upright = Annotated[bool, typer.Option("--upright", help="Turn the pixels themselves upright.")]
+PreferOption = Annotated[
+    Prefer | None, typer.Option("--prefer", help="Which of a RAW+JPEG pair to do.")
+]
 Weights = Annotated[
     Path | None,
     typer.Option(metavar="FILE", help="Weights to use in place of the task's own.", readable=False),

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Lock
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from .. import __version__
 from ..errors import PhotoError
 from . import shoot
 from .late import Late, Workshop, put_off
-from .made import Means, choices_of, hash_of_weights, possible_means
+from .made import Means, possible_means
 from .options import OverwriteChoice
+from .shoot import Craft, Maker
 from .story import Story, all_skipped
 
 if TYPE_CHECKING:
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
     from ..batch.resume import Resume
     from ..codecs import DecodePool
     from ..cores import Cores
-    from ..engine import Engine
     from ..photo import Job
 
 Product = TypeVar("Product")
@@ -48,10 +48,10 @@ class Resumable:
     foresee: Callable[[list[Job]], list[Job]]
 
 
-class Workplace(NamedTuple):
+class Workplace(NamedTuple, Generic[Maker]):
     """What photos are done with: the networks, the decoders, the journal, the run's cores."""
 
-    engine: Engine
+    engine: Maker
     pool: DecodePool
     keeper: Keeper
     cores: Cores
@@ -61,7 +61,8 @@ def go(
     settings: shoot.Settings,
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Workplace], Stages[Product]],
+    find: Callable[[], Craft[Maker]],
+    stages: Callable[[Workplace[Maker]], Stages[Product]],
 ) -> None:
     """Do a run, or tell what it would do; what earlier runs have done is kept.
 
@@ -69,6 +70,7 @@ def go(
         settings: what the user asked for.
         jobs: the plan.
         asked: what outputs depend on, and when those that exist are written again.
+        find: settles what outputs are made with; may raise WeightsError.
         stages: makes the verb's own work from what it is done with.
 
     Raises:
@@ -76,39 +78,39 @@ def go(
         AbpnError: what stopped the run.
     """
     shoot.check_report(settings.json, jobs)
-    weights = shoot.find_weights(settings)
-    settings = shoot.with_doubts(settings, weights)
+    craft = find()
+    settings = replace(settings, warnings=settings.warnings + craft.warnings)
     if settings.dry_run:
-        planned = asked.foresee(_settled(settings, weights, jobs, asked))
-        Story(settings, weights, planned).tell_plan()
+        planned = asked.foresee(_settled(settings, craft, jobs, asked))
+        Story(settings, craft.weights, planned).tell_plan()
     elif asked.overwrite is OverwriteChoice.NEVER and all(_exists(job.target) for job in jobs):
-        story = Story(settings, weights, _settled(settings, weights, jobs, asked))
+        story = Story(settings, craft.weights, _settled(settings, craft, jobs, asked))
         story.tell_run(lambda stopped: all_skipped(story.jobs), settings.device)
     else:
-        _run(settings, weights, jobs, asked, stages)
+        _run(settings, craft, jobs, asked, stages)
 
 
 def _run(
     settings: shoot.Settings,
-    weights: Mapping[str, Path],
+    craft: Craft[Maker],
     jobs: Sequence[Job],
     asked: Resumable,
-    stages: Callable[[Workplace], Stages[Product]],
+    stages: Callable[[Workplace[Maker]], Stages[Product]],
 ) -> None:
     from ..batch.journal import journal_path
     from ..batch.keeper import keep_journal
     from ..batch.pipeline import run
 
-    made_on = _maker(settings, weights, asked)  # before they are loaded: changes are noticed
+    made_on = _maker(settings, craft, asked)
     room = shoot.room_for(settings, len(jobs))
     cores = shoot.cores_of(settings)
     with ExitStack() as stack:
         # The processes first: they get ready while the networks are loaded.
         pool = Late(lambda: stack.enter_context(shoot.make_pool(settings, room.decoders)))
 
-        def load() -> Engine:
+        def load() -> Maker:
             pool.get()
-            return shoot.load_engine(settings, weights, cores)
+            return craft.load(cores)
 
         engine = Late(load)
         if not os.path.lexists(journal_path(asked.out)):  # nobody holds it: nothing is in vain
@@ -129,44 +131,33 @@ def _run(
         if any(map(resume.is_due, jobs)):  # then what is wrong with it is told first, and alone
             device = workshop.get().device
         work = put_off(workshop, resume.settle)
-        story = Story(settings, weights, jobs, keeper.warnings)
+        story = Story(settings, craft.weights, jobs, keeper.warnings)
         story.tell_run(
             lambda stopped: keeper.failures(run(jobs, work, room, stopped, cores)), device
         )
 
 
 def _settled(
-    settings: shoot.Settings, weights: Mapping[str, Path], jobs: Sequence[Job], asked: Resumable
+    settings: shoot.Settings, craft: Craft[Maker], jobs: Sequence[Job], asked: Resumable
 ) -> list[Job]:
     """Settle the whole plan, writing nothing, as a run would."""
     from ..batch.journal import read_journal
 
-    alike = list(map(_maker(settings, weights, asked), possible_means(settings)))
+    alike = list(map(_maker(settings, craft, asked), possible_means(settings)))
     with ExitStack() as stack:
         resume = _resume(asked, read_journal(asked.out), alike, stack)
         return shoot.settled(jobs, resume.settle)
 
 
 def _maker(
-    settings: shoot.Settings, weights: Mapping[str, Path], asked: Resumable
+    settings: shoot.Settings, craft: Craft[Maker], asked: Resumable
 ) -> Callable[[Means], Run]:
-    """Return what says with what outputs are made, given on what the network runs.
-
-    Raises:
-        WeightsError: the weights cannot be read.
-    """
+    """Return what says with what outputs are made, given on what the network runs."""
     from ..batch.journal import Run
 
-    digest, choices = hash_of_weights(weights), choices_of(settings, weights)
-
     def made_on(means: Means) -> Run:
-        told = {
-            **asked.choices,
-            **choices,
-            "task": settings.task,  # an XMP history names it
-            **means._asdict(),
-        }
-        return Run(__version__, settings.verb, settings.task, digest, told)
+        told = {**asked.choices, **craft.choices, **means._asdict()}
+        return Run(__version__, settings.verb, settings.task, craft.digest, told)
 
     return made_on
 

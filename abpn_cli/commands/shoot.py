@@ -6,13 +6,15 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from ..cores import Cores
 from ..errors import TargetError, UsageError, WeightsError, shown
 from .late import torch_coming
+from .made import choices_of, hash_of_weights
 from .options import (
     STDOUT,
     Precision,
@@ -32,6 +34,8 @@ if TYPE_CHECKING:
     from ..engine import Engine
     from ..photo import Job
 
+Maker = TypeVar("Maker", bound="Engine")
+
 SETTLERS = 2  # hashing is as fast as the disk
 KEEPING_BYTES_PER_PIXEL = 16  # of `codecs.jpeg_keep`, at 4:4:4
 IN_HAND_SHARE = 4  # one part in four of --max-memory for photos in hand, the rest for the network
@@ -48,11 +52,7 @@ class Settings:
     """
 
     verb: str
-    task: str | None
-    weights: Path | None
     device: str
-    precision: Precision
-    detail: bool
     max_memory: str
     jobs: int | None
     dry_run: bool
@@ -60,6 +60,10 @@ class Settings:
     ndjson: bool
     quiet: bool
     verbose: bool
+    task: str | None = None
+    weights: Path | None = None
+    precision: Precision = Precision.AUTO
+    detail: bool = False
     max_pixels: str = "250M"
     accept_damaged: bool = False
     raw_space: RawSpace = RawSpace.SRGB
@@ -77,10 +81,6 @@ class Settings:
         memory_bytes(self.max_memory)
         pixel_count(self.max_pixels)
         worker_count(self.jobs)
-        if self.task is None and self.weights is None:
-            raise UsageError(
-                "--task is missing. Name one, as in --task cloth; `abpn weights` lists them."
-            )
         if self.task is None:
             return
         names = task_names(self.task)
@@ -89,6 +89,52 @@ class Settings:
                 "--weights is the file of one task, and --task names several. Leave one out."
             )
         object.__setattr__(self, "task", ",".join(names))  # one way to say the same
+
+
+def check_task(settings: Settings) -> None:
+    """Refuse a run of tasks that names none.
+
+    Raises:
+        UsageError: neither `--task` nor `--weights` is given.
+    """
+    if settings.task is None and settings.weights is None:
+        raise UsageError(
+            "--task is missing. Name one, as in --task cloth; `abpn weights` lists them."
+        )
+
+
+class Craft(NamedTuple, Generic[Maker]):
+    """What a verb makes outputs with.
+
+    weights:  the weights files, by what they are called in words for the user.
+    digest:   the hash that stands for them.
+    choices:  what of the verb's options changes what is made with them, as JSON knows it.
+    load:     loads them, given the run's cores.
+    warnings: what is to be known of them, one sentence each.
+    """
+
+    weights: Mapping[str, Path]
+    digest: str
+    choices: Mapping[str, Any]
+    load: Callable[[Cores], Maker]
+    warnings: tuple[str, ...] = ()
+
+
+def tasks_of(settings: Settings) -> Craft[Engine]:
+    """Settle with what the tasks of a run are done.
+
+    Raises:
+        WeightsError: no such task, no such file, or it is damaged.
+    """
+    weights = find_weights(settings)
+    doubted = with_doubts(settings, weights)
+    digest = hash_of_weights(weights)
+    choices = {
+        **choices_of(settings, weights),
+        "task": settings.task,  # an XMP history names it
+    }
+    told = doubted.warnings[len(settings.warnings) :]
+    return Craft(weights, digest, choices, partial(load_engine, settings, weights), told)
 
 
 def settled(jobs: Sequence[Job], settle: Callable[[Job], Job]) -> list[Job]:
