@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from ..batch.sources import Source
     from ..codecs import EncodeOptions
     from ..cores import Cores
-    from ..engine import Engine
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
     from .resume import Workplace
+    from .shoot import Maker
 
 DEFAULT_QUALITY = 95
 QUALITY_UNUSED = (
@@ -95,7 +95,7 @@ class Writing:
         """Return the choices as the journal keeps them."""
         return {each.name: getattr(self, each.name) for each in fields(self)}
 
-    def cost(self, job: Job, place: Workplace[Engine]) -> int:
+    def cost(self, job: Job, place: Workplace[Maker]) -> int:
         """Estimate what a photo holds from decoding to encoding, in bytes.
 
         Raises:
@@ -103,7 +103,7 @@ class Writing:
         """
         return shoot.bytes_in_hand(job, place.pool.probe, self.jpeg is JpegMode.KEEP)
 
-    def writer(self, place: Workplace[Engine], strength: float | None) -> Writer:
+    def writer(self, place: Workplace[Maker], strength: float | None) -> Writer:
         """Make what writes the outputs of a run; strength: as an XMP history shall name it."""
         from ..codecs import EncodeOptions
         from ..photo import Provenance

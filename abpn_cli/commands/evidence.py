@@ -109,6 +109,8 @@ class Gates:
         """
         from ..verify import NotHereError
 
+        if made.verb == "remove":
+            raise NotHereError("what was removed is known where --save-mask kept its mask")
         key = _Key(made.weights, made.device, made.precision, made.detail, made.keep_moles)
         with self._lock:
             if key not in self._known:

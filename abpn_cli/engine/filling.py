@@ -12,7 +12,6 @@ from math import ceil, sqrt
 from pathlib import Path
 from typing import Protocol
 
-import cv2
 import numpy as np
 import patchmatch
 import torch
@@ -39,11 +38,12 @@ class Filler(Protocol):
     """Fills holes.
 
     method: what it is called in events; square: whether its windows must be squares of a multiple
-    of LEAST_SIDE.
+    of LEAST_SIDE; weight_bytes: memory that a network's parameters take.
     """
 
     method: str
     square: bool
+    weight_bytes: int
 
     def fill(self, pixels: Pixels, hole: Bools, box: Tile) -> Image:
         """Fill the hole of a window.
@@ -64,6 +64,7 @@ class PatchMatchFiller:
 
     method = "patchmatch"
     square = False
+    weight_bytes = 0
 
     def __init__(self) -> None:
         if not patchmatch.patch_match.patchmatch_available:
@@ -132,7 +133,7 @@ class HifillFiller:
 
     def peak_bytes(self, area: int) -> int:
         """Most memory that a window takes."""
-        small = self._net.config.side ** 2
+        small = self._net.config.side**2
         return 2 * self.weight_bytes + round(2500 * small * self._net.config.width) + 8 * area
 
     @torch.inference_mode()
@@ -169,7 +170,17 @@ def _whole_blocks(pixels: Pixels, hole: Bools, ratio: int) -> tuple[Pixels, Bool
     pads = [(0, -length % ratio) for length in hole.shape]
     if not any(pad for _, pad in pads):
         return pixels, hole
-    return np.pad(pixels, [*pads, (0, 0)], "symmetric"), np.pad(hole, pads, "symmetric")
+    return mirrored(pixels, pads), np.pad(hole, pads, "symmetric")
+
+
+def mirrored(pixels: Pixels, pads: list[tuple[int, int]]) -> Pixels:
+    """Mirror (h, w, 3) integers beyond their rims, by so many rows and columns."""
+    rows, columns = (
+        np.pad(np.arange(length), pad, "symmetric")
+        for length, pad in zip(pixels.shape[:2], pads, strict=True)
+    )
+    grown: Pixels = pixels[np.ix_(rows, columns)]
+    return grown
 
 
 def _touched(hole: Bools, ratio: int) -> Bools:

@@ -157,8 +157,9 @@ def paste(hole: Bools, window: Window, feather: int) -> Paste:
     hole: (H, W) of the photo; feather: px over which it falls.
     """
     grown = grown_by(window.tile)
-    tile = window.box.grown(grown + feather + 1, hole.shape)  # type: ignore[arg-type]
+    size = (hole.shape[0], hole.shape[1])
+    tile = window.box.grown(grown + feather + 1, size)
     own = np.zeros((tile.bottom - tile.top, tile.right - tile.left), np.uint8)
     own[window.box.within(tile)] = hole[window.box.window]
-    far = cv2.distanceTransform(1 - own, cv2.DIST_L2, cv2.DIST_MASK_5)
+    far = np.asarray(cv2.distanceTransform(1 - own, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
     return Paste(tile, 1 - smoothstep(float(grown), float(grown + feather + 1), far))

@@ -121,7 +121,7 @@ def matches(filled: Image, hole: Bools) -> list[Match]:
     height, width = (length - length % COARSE for length in hole.shape)
     size = (height, width)
     blocks = hole[:height, :width].reshape(height // COARSE, COARSE, width // COARSE, COARSE)
-    coarse = _Field(block_means(filled[:height, :width], COARSE), blocks.any((1, 3)))
+    coarse = _Field(block_means(filled[:height, :width], COARSE), np.asarray(blocks.any((1, 3))))
     fine = _Field(filled, hole)
     found: list[Match] = []
     for tile in _patches(hole):

@@ -8,7 +8,9 @@ from typing import Any
 from torch import nn
 
 from .abpn import Abpn, AbpnConfig
+from .hifill import Hifill, HifillConfig
 
 NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "abpn": lambda config: Abpn(AbpnConfig(**config)),
+    "hifill": lambda config: Hifill(HifillConfig(**config)),
 }

@@ -142,7 +142,7 @@ class CoarseNet(nn.Module):
         features = self.decoder[0](self.dilated(self.encoder(joined)))
         for step in self.decoder[1:]:
             features = step(doubled(features))
-        return features.clamp(-1, 1)
+        return torch.clamp(features, -1, 1)
 
 
 class Transfer(nn.Module):
@@ -153,7 +153,7 @@ class Transfer(nn.Module):
         self.smooth = nn.Sequential(*(GatedConv(channels, channels, False, rate=r) for r in rates))
 
     def forward(self, attention: Tensor, features: Tensor) -> Tensor:
-        """attention (N, G, G) and features (N, C, h, w) to (N, C, h, w)."""
+        """Attention (N, G, G) and features (N, C, h, w) to (N, C, h, w)."""
         smooth: Tensor = self.smooth(pasted(attention, features))
         return smooth
 
@@ -249,7 +249,7 @@ def _fused(alike: Tensor, grid: tuple[int, int]) -> Tensor:
     for size in (grid, grid[::-1]):
         diagonal = F.pad(alike, (1, 1, 1, 1))
         alike = diagonal[:, :-2, :-2] + alike + diagonal[:, 2:, 2:]
-        by_cell = alike.unflatten(2, size).unflatten(1, size)
+        by_cell = alike.view(-1, *size, *size)
         alike = by_cell.transpose(1, 2).transpose(3, 4).flatten(3, 4).flatten(1, 2)
     return alike
 

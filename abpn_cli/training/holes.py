@@ -39,7 +39,7 @@ def free_form(side: int, rng: np.random.Generator) -> Hole:
             step = side * rng.uniform(0.03, 0.15) * np.array([np.cos(heading), np.sin(heading)])
             then = (at + step).clip(0, side - 1)
             ends = [(int(x), int(y)) for x, y in (at, then)]
-            cv2.line(drawn, *ends, color=1, thickness=max(1, width))
+            cv2.line(drawn, ends[0], ends[1], 1, thickness=max(1, width))
             cv2.circle(drawn, ends[1], max(1, width // 2), 1, -1)
             at = then
     return drawn.astype(bool)
