@@ -6,8 +6,8 @@ written at once and flushed to the disk. Bytes of a name that are not UTF-8 are 
 has ``"schema": 1`` and ``"entry"``; readers pass by entries and keys that they do not know.
 
 - ``run``: a run begins. ``version`` of abpn, ``verb``, ``task`` (or null), ``weights`` (hash of the
-  weights file, or ""), ``settings`` (an object: everything of the command line and the device that can
-  change an output), ``settings_digest`` (hash of the settings, as the lines below have it).
+  weights file, or ""), ``settings`` (an object: everything of the command line and the device that
+  can change an output), ``settings_digest`` (hash of the settings, as the lines below have it).
 - ``intent``: a file is whole and about to take its name. ``output`` (POSIX path inside OUT),
   ``output_sha256``. A run killed between this line and the next kind has written that very file
   or not yet: either way it is known for ours, and made again.

@@ -162,4 +162,6 @@ def paste(hole: Bools, window: Window, feather: int) -> Paste:
     own = np.zeros((tile.bottom - tile.top, tile.right - tile.left), np.uint8)
     own[window.box.within(tile)] = hole[window.box.window]
     far = np.asarray(cv2.distanceTransform(1 - own, cv2.DIST_L2, cv2.DIST_MASK_5), np.float32)
+    if feather == 0:
+        return Paste(tile, (far <= grown).astype(np.float32))
     return Paste(tile, 1 - smoothstep(float(grown), float(grown + feather + 1), far))
