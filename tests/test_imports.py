@@ -21,6 +21,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "batch": EVERYONE,
     "report": EVERYONE,
     "weights": EVERYONE | {"nets"},
+    "tensorflow_checkpoint": EVERYONE,
+    "published_hifill": EVERYONE | {"nets", "tensorflow_checkpoint"},
     "codecs": EVERYONE | {"metadata"},
     "engine": EVERYONE | {"weights", "nets", "skin"},
     "verify": EVERYONE | {"batch", "codecs", "metadata"},
