@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, evaluate, info, mask, remove, retouch, train, verify, weights
+from .commands import bench, evaluate, grade, info, mask, remove, retouch, train, verify, weights
 from .commands.output import tell_error, write_stdout
 from .errors import AbpnError
 
@@ -21,13 +21,14 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command()(retouch.retouch)
+app.command()(grade.grade)
 app.command()(remove.remove)
 app.command()(mask.mask)
 app.command()(verify.verify)
 app.command()(train.train)
 app.command()(evaluate.evaluate)
 app.command()(info.info)
-app.command()(weights.weights)
+app.add_typer(weights.app, name="weights")
 app.command()(bench.bench)
 
 

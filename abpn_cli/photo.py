@@ -59,12 +59,14 @@ class Provenance:
     version:  of abpn; task: as `--task` names it, "" where weights were given by file.
     weights:  SHA-256 of the weights file in hexadecimal, "" where no network ran.
     strength: of the retouch, None where there was none.
+    style:    as `--style` names it, "" where nothing was graded.
     """
 
     version: str
     task: str = ""
     weights: str = ""
     strength: float | None = None
+    style: str = ""
 
 
 @dataclass(frozen=True)

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 HEADER_KEY = "abpn"
 FACE = "face"  # the task that is done face by face
+RETOUCH, GRADE = "retouch", "grade"  # verbs that use weights
+VERBS: Mapping[str, str] = {"csrnet": GRADE}  # by the row of NETS; all others retouch
+WORDS: Mapping[str, tuple[str, str]] = {  # what weights of a verb are called, and its option
+    RETOUCH: ("task", "--task"),
+    GRADE: ("style", "--style"),
+}
 REINSTALL = "Fetch the file again, or reinstall abpn."
 
 
@@ -54,12 +60,13 @@ class Loaded(NamedTuple):
 
 
 class Listed(NamedTuple):
-    """One task that `--task` knows; state is what `check` found."""
+    """One task or style; state is what `check` found, verb the command that uses it."""
 
     task: str
     path: Path
     card: Mapping[str, Any]
     state: Literal["ok", "damaged", "no card"]
+    verb: str = RETOUCH
 
 
 def folders() -> list[Path]:
@@ -76,27 +83,48 @@ def user_folder() -> Path:
 
 
 def packaged_tasks() -> list[str]:
-    """The tasks whose weights come with abpn."""
+    """The tasks and styles whose weights come with abpn."""
     return sorted(path.stem for path in folders()[-1].glob(f"*{SUFFIX}"))
 
 
-def find(task: str) -> Path:
-    """Return the file of a task.
+def find(name: str, verb: str = RETOUCH) -> Path:
+    """Return the file of a task, or of a verb's other kind of weights: of a style for GRADE.
 
     Raises:
-        WeightsError: no such task; names those there are.
+        WeightsError: no such task or style; names those there are.
     """
+    kind, _ = WORDS[verb]
     known: dict[str, Path] = {}
+    others: dict[str, str] = {}
     for folder in reversed(folders()):
-        known |= {path.stem: path for path in sorted(folder.glob(f"*{SUFFIX}"))}
-    if task not in known:
-        names = ", ".join(sorted(known)) or "none"
+        for path in sorted(folder.glob(f"*{SUFFIX}")):
+            use = verb_of(path)
+            if use == verb:
+                known[path.stem] = path
+            else:
+                others[path.stem] = use
+    if name in known:
+        return known[name]
+    if name in others:
+        other, option = WORDS[others[name]]
         raise WeightsError(
-            task,
-            "no weights for this task",
-            f"Tasks found: {names}; put {task}{SUFFIX} into {user_folder()} or use --weights.",
+            name, f"is a {other}, no {kind}", f"Use `abpn {others[name]} {option} {name}`."
         )
-    return known[task]
+    names = ", ".join(sorted(known)) or "none"
+    raise WeightsError(
+        name,
+        f"no weights for this {kind}",
+        f"{kind.capitalize()}s found: {names}; put {name}{SUFFIX} into {user_folder()} or use "
+        "--weights.",
+    )
+
+
+def verb_of(path: Path) -> str:
+    """Tell which verb uses a weights file; of one that is damaged, RETOUCH, which will say so."""
+    try:
+        return VERBS.get(header_of(path).net, RETOUCH)
+    except WeightsError:
+        return RETOUCH
 
 
 def find_own(task: str) -> str:
@@ -123,11 +151,13 @@ def hash_of(files: Iterable[Path]) -> str:
 
 
 def listed() -> list[Listed]:
-    """Every task found, the user's own first, each checked against its card."""
-    rows: dict[str, Listed] = {}
+    """Every task and style found, the user's own first, each checked against its card."""
+    rows: dict[tuple[str, str], Listed] = {}
     for folder in folders():
         for path in sorted(folder.glob(f"*{SUFFIX}")):
-            rows.setdefault(path.stem, Listed(path.stem, path, read_card(path), check(path)))
+            verb = verb_of(path)
+            row = Listed(path.stem, path, read_card(path), check(path), verb)
+            rows.setdefault((verb, path.stem), row)
     return list(rows.values())
 
 

@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "weights": EVERYONE | {"nets"},
     "tensorflow_checkpoint": EVERYONE,
     "published_hifill": EVERYONE | {"nets", "tensorflow_checkpoint"},
+    "weights_import": EVERYONE | {"nets", "weights", "published_hifill"},
     "codecs": EVERYONE | {"metadata"},
     "engine": EVERYONE | {"weights", "nets", "skin"},
     "verify": EVERYONE | {"batch", "codecs", "metadata"},
@@ -31,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "benchmark": EVERYONE | {"engine", "codecs", "nets", "batch", "weights"},
     "commands": EVERYONE
     | {"batch", "report", "codecs", "engine", "benchmark", "training", "verify", "weights"}
-    | {"evaluation"},
+    | {"evaluation", "weights_import"},
     "cli": EVERYONE | {"commands"},
     "__main__": {"cli"},
     "__init__": set(),

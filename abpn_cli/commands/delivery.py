@@ -13,6 +13,7 @@ from . import options, shoot
 from .options import Compression, Format, JpegMode, Prefer
 from .output import copy_sidecars, together
 from .regions import Regions, foreseen
+from .shoot import Maker
 
 if TYPE_CHECKING:
     from ..batch.keeper import Keeper
@@ -113,7 +114,13 @@ class Writing:
             self.quality,
             self.tiff_compression.value,
             self.jpeg.value,
-            provenance=Provenance(made.version, made.task or "", made.weights, strength),
+            provenance=Provenance(
+                made.version,
+                made.task or "",
+                made.weights,
+                strength,
+                made.settings.get("style", ""),
+            ),
             keeping_bytes=place.engine.spare_bytes,
         )
         return Writer(encode_options, self.upright, place.keeper, place.cores)

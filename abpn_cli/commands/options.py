@@ -250,9 +250,18 @@ def check_task_name(name: str) -> None:
     Raises:
         UsageError: it is hidden, or a path.
     """
+    check_file_name("--task", name, "task")
+
+
+def check_file_name(option: str, name: str, kind: str) -> None:
+    """Refuse a name that could not be that of a weights file; kind: what weights are called.
+
+    Raises:
+        UsageError: it is hidden, or a path.
+    """
     if Path(name).name != name or name.startswith(".") or not name.isprintable():
         raise UsageError(
-            f"--task {shown(name)}: is not the name of a task. `abpn weights` lists them; "
+            f"{option} {shown(name)}: is not the name of a {kind}. `abpn weights` lists them; "
             "a file is named with --weights."
         )
 

@@ -46,6 +46,7 @@ class Settings:
     """What every verb that goes through a shoot takes; checked when it is made.
 
     task: the tasks, separated by commas, in the order of `task_names`, whatever was given.
+    style: what the photos are graded by, one way to say each mix; None where they are not.
     keep_moles: whether moles are kept from `face`.
     warnings: what is to be known of the options as given, one sentence each; not_read: how many
     pictures are passed by, by kind. Both are known when the plan is made.
@@ -70,6 +71,7 @@ class Settings:
     warnings: tuple[str, ...] = ()
     not_read: Mapping[str, int] = field(default_factory=dict)
     keep_moles: bool = True
+    style: str | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be meant, before a photo is looked for.

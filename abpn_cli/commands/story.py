@@ -183,6 +183,7 @@ class Story:
             self.settings.dry_run,
             self.warnings,
             dict(self.settings.not_read),
+            self.settings.style,
         )
         self.events.tell(plan_event(setup, len(self.jobs), self.skipped))
         for warning in self.warnings:

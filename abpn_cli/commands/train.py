@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from ..errors import TargetError, UsageError, shown
+from ..errors import UsageError, shown
 from . import options
 from .train_data import data_of
+from .train_grading import StyleAsked, train_style
+from .train_means import check_out, device_of, perceptual_of, teller
 
 if TYPE_CHECKING:
-    import torch
-
-    from ..training.losses import PerceptualLoss
     from ..training.session import Finished
 
 Value = TypeVar("Value")
+
+
+class Net(StrEnum):
+    """Networks that can be trained: `csrnet` grades, every other one retouches."""
+
+    ABPN = "abpn"
+    CSRNET = "csrnet"
 
 
 class Preset(StrEnum):
@@ -33,6 +38,7 @@ class Preset(StrEnum):
 
 
 EPOCHS = 200
+BATCH = 8
 MOST = (0.0, 1e9)
 COUNT = (1.0, 1e9)
 RANGES = {  # of options whose numbers go not from 0 to anything
@@ -62,6 +68,15 @@ def train(
         Path | None, typer.Option(metavar="FILE", help="Which of --photos to validate on.")
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
+    net: Annotated[
+        Net, typer.Option(help="The network: abpn retouches, csrnet grades.")
+    ] = Net.ABPN,
+    freeze_base: Annotated[
+        bool,
+        typer.Option(
+            "--freeze-base", help="With csrnet: the condition alone learns, from few pairs."
+        ),
+    ] = False,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -84,7 +99,9 @@ def train(
             help=f"Steps in all, in place of --epochs. [default: {STEPS_FROM} with --from]"
         ),
     ] = None,
-    batch: Annotated[int, typer.Option(help="Photos a step.")] = 8,
+    batch: Annotated[
+        int | None, typer.Option(help="Photos a step. [default: 8; 4 with csrnet]")
+    ] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Learning rate of Adam. [default: 5e-4; 2e-4 with --from]"),
@@ -217,6 +234,25 @@ def train(
         },
         gate,
     )  # fmt: skip
+    if net is Net.CSRNET:
+        unheard = {
+            "--masks": masks, "--nothing": nothing, "--preset": preset, "--width": width,
+            "--epochs": epochs, "--painter-share": painter_share, "--warm-up": warm_up,
+            "--average": average, "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate,
+            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+            "--mse-weight": mse_weight, "--adversarial-weight": adversarial_weight,
+        }  # fmt: skip
+        refuse(unheard, net)
+        train_style(
+            StyleAsked(
+                out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
+                freeze_base, licence, tuple(known_failure or ()), install and pairs is not None,
+            )
+        )  # fmt: skip
+        return
+    if freeze_base:
+        raise UsageError("--freeze-base is for --net csrnet. Leave it out.")
+    batch = settled(batch, BATCH)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
     task = task.strip()
@@ -287,6 +323,17 @@ def check_ranges(
         raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
 
 
+def refuse(given: Mapping[str, object], net: Net) -> None:
+    """Refuse options that a network's training does not heed; what is not given is None.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is not for --net {net}. Leave it out.")
+
+
 def settled(given: Value | None, by_preset: Value) -> Value:
     """Return what the command says, or else what the preset does."""
     return by_preset if given is None else given
@@ -337,63 +384,3 @@ def check_task(task: str, installs: bool) -> None:
         raise UsageError(
             f"--task {task}: is a task of abpn's own. Choose another name, or --no-install."
         )
-
-
-def check_out(out: Path, photos: Sequence[Path]) -> None:
-    """Make the folder of a run before hours are spent.
-
-    photos: folders that are read, which a run does not write into.
-
-    Raises:
-        UsageError: the folder lies in one of them.
-        TargetError: the folder cannot be made or written to.
-    """
-    for folder in photos:
-        if out.resolve().is_relative_to(folder.resolve()):
-            raise UsageError(f"--out {shown(out)}: lies among the photos. Choose another folder.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise TargetError(
-            out, f"cannot be made a folder ({error.strerror})", "Choose another --out."
-        ) from error
-    if not os.access(out, os.W_OK):
-        raise TargetError(out, "no permission to write here", "Choose another --out.")
-
-
-def device_of(name: str) -> torch.device:
-    """The device to train on, this process's own where `torchrun` started several.
-
-    Raises:
-        UsageError: an unknown device, or not the one that `torchrun` hands out.
-        DeviceError: CUDA asked for and not there.
-    """
-    from ..engine import choose_device
-    from ..training.train import join_group
-
-    chosen = choose_device(name)
-    given = join_group()
-    if given is not None and name not in ("auto", given.type):
-        raise UsageError(
-            f"--device {name}: torchrun hands out {given.type} here. Leave the option out."
-        )
-    return given or chosen
-
-
-def teller() -> Callable[[str], None]:
-    """Say something on stderr, in the first process only."""
-    from ..report.training import is_first_process
-
-    return (lambda text: typer.echo(text, err=True)) if is_first_process() else (lambda text: None)
-
-
-def perceptual_of(
-    file: Path | None, weight: float, tell: Callable[[str], None]
-) -> PerceptualLoss | None:
-    """Load the perceptual backbone; without one the loss is off, and the log says so."""
-    from ..training.losses import PerceptualLoss
-
-    if file is None or weight == 0:
-        tell("perceptual loss off: weight 0" if file else "perceptual loss off: no --vgg16 given")
-        return None
-    return PerceptualLoss(file)

@@ -1,8 +1,9 @@
-"""`abpn weights`: the tasks there are, and whether their weights are whole."""
+"""`abpn weights`: tasks and styles; `abpn weights import`: checkpoints from elsewhere."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -13,13 +14,18 @@ from .output import write_json, write_stdout
 if TYPE_CHECKING:
     from ..weights import Listed
 
+app = typer.Typer(invoke_without_command=True, rich_markup_mode=None)
 
-def weights(json: options.JsonFile = None) -> None:
-    """List the tasks, with the card and the checksum state of their weights.
 
-    Tasks are the files that come with abpn, and your own: mystyle.safetensors in your weights
-    folder is --task mystyle.
+@app.callback()
+def weights(context: typer.Context, json: options.JsonFile = None) -> None:
+    """List tasks and styles, with the card and the checksum state of their weights.
+
+    They are the files that come with abpn, and your own: mystyle.safetensors in your weights
+    folder is --task mystyle, or --style mystyle where it grades.
     """
+    if context.invoked_subcommand is not None:
+        return
     from .. import weights as room
 
     rows = room.listed()
@@ -33,9 +39,34 @@ def weights(json: options.JsonFile = None) -> None:
         raise typer.Exit(WeightsError.exit_code)
 
 
+@app.command("import")
+def import_(
+    file: Annotated[
+        Path,
+        typer.Argument(metavar="FILE", help="A published checkpoint, as it was.", readable=False),
+    ],
+    name: Annotated[
+        str | None,
+        typer.Option(help="What the weights shall be called. [default: as the checkpoint says]"),
+    ] = None,
+) -> None:
+    """Make weights of a checkpoint that somebody published, and put them among your own.
+
+    Only files that are known by their SHA-256 are taken. Their licence is their authors', not
+    abpn's.
+    """
+    from ..weights_import import import_file
+
+    if name is not None:
+        options.check_file_name("--name", name, "set of weights")
+    done = import_file(file, name)
+    typer.echo(f"installed: {shown(done.path)}; {done.used_by}", err=True)
+
+
 def _facts(row: Listed) -> dict[str, object]:
     return {
         "task": row.task,
+        "verb": row.verb,
         "file": shown(row.path),
         "state": row.state,
         "bytes": _size(row),
@@ -54,9 +85,12 @@ def _size(row: Listed) -> int:
 def _lines(row: Listed) -> list[str]:
     """Write a task for people: its state, then its card, nested entries left to the file."""
     from ..report.lines import name, one_line
+    from ..weights import WORDS
 
     megabytes = _size(row) / 1e6
     lines = [f"{one_line(row.task)}  {row.state}  {megabytes:.1f} MB  {name(row.path)}"]
+    use = f"abpn {row.verb} {WORDS[row.verb][1]} {one_line(row.task)}"
+    lines.append(f"  {'used by':<12} {use}")
     for key, value in row.card.items():
         if isinstance(value, str | int | float):
             lines.append(f"  {one_line(str(key)):<12} {one_line(str(value))}")

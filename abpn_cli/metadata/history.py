@@ -41,10 +41,12 @@ def event_of(metadata: Metadata, provenance: Provenance, seed: str) -> Event:
     seed: what tells this output from every other; its name is made from it. Its date is the
     source's own last one: when the retouch ran is nothing that may change the bytes.
     """
-    facts = (seed, provenance.version, provenance.task, provenance.weights, provenance.strength)
+    made = provenance.task or provenance.style
+    facts = (seed, provenance.version, made, provenance.weights, provenance.strength)
     digest = sha256(repr(facts).encode("utf-8", "backslashreplace")).digest()
     parts = [
         f"task {provenance.task}" if provenance.task else "",
+        f"style {provenance.style}" if provenance.style else "",
         "" if provenance.strength is None else f"strength {provenance.strength:g}",
         f"weights sha256 {provenance.weights}" if provenance.weights else "",
     ]

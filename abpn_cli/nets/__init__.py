@@ -8,9 +8,11 @@ from typing import Any
 from torch import nn
 
 from .abpn import Abpn, AbpnConfig
+from .csrnet import Csrnet, CsrnetConfig
 from .hifill import Hifill, HifillConfig
 
 NETS: dict[str, Callable[[Mapping[str, Any]], nn.Module]] = {
     "abpn": lambda config: Abpn(AbpnConfig(**config)),
+    "csrnet": lambda config: Csrnet(CsrnetConfig(**config)),
     "hifill": lambda config: Hifill(HifillConfig(**config)),
 }

@@ -2,7 +2,8 @@ r"""The story told to scripts: NDJSON events as they happen, or one JSON documen
 
 Schema 1. Every event has `schema` and `event`:
 
-- ``plan``: first; ``verb``, ``version``, ``task``, ``weights``, ``device``, ``dry_run``, ``photos``
+- ``plan``: first; ``verb``, ``version``, ``task``, ``style`` (of `abpn grade`, null elsewhere),
+  ``weights``, ``device``, ``dry_run``, ``photos``
   (how many), ``to_do``, ``skipped`` (known now: outputs are compared with what they were made from
   as the run goes, so that it may skip more), ``warnings`` (of the run as a whole), ``not_read``
   (pictures that are passed by: how many of each kind that abpn does not read, as
@@ -55,6 +56,7 @@ class Setup:
     dry_run: bool = False
     warnings: tuple[str, ...] = ()
     not_read: Mapping[str, int] = field(default_factory=dict)
+    style: str | None = None
 
 
 def plan_event(setup: Setup, jobs: int, skipped: int) -> Event:

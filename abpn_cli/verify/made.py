@@ -42,7 +42,13 @@ def _made(run: Run) -> Made:
     strength = said.get("strength")
     number = isinstance(strength, int | float) and not isinstance(strength, bool)
     return Made(
-        Provenance(run.version, run.task or "", run.weights, strength if number else None),
+        Provenance(
+            run.version,
+            run.task or "",
+            run.weights,
+            strength if number else None,
+            style if isinstance(style := said.get("style"), str) else "",
+        ),
         run.weights,
         upright=said.get("upright") is True,
         jpeg=str(said.get("jpeg")),
