@@ -1,6 +1,8 @@
 """TensorFlow's checkpoints read without TensorFlow, and the published HiFill become ours."""
 
+import hashlib
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,10 +10,12 @@ import torch
 from photos import SHARED
 from tensorflow_writer import write_checkpoint
 
+from abpn_cli import weights, weights_import
 from abpn_cli.errors import WeightsError
 from abpn_cli.nets.hifill import Hifill, HifillConfig
 from abpn_cli.published_hifill import CONFIG, hifill_tensors, published_names
 from abpn_cli.tensorflow_checkpoint import read_checkpoint
+from abpn_cli.weights_import import IMPORTABLE, import_file
 
 NAMES = SHARED / "golden" / "hifill" / "generator_seeded_weights.json"
 
@@ -100,3 +104,19 @@ def test_damage_never_gets_further_than_an_error_of_ours(tmp_path):
     data.write_bytes(data.read_bytes()[:-1])
     with pytest.raises(WeightsError, match="a tensor beyond its file"):
         read_checkpoint(index)
+
+
+def test_weights_import_knows_a_published_file_by_its_git_blob(published, tmp_path, monkeypatch):
+    net, files = published
+    monkeypatch.setattr(weights_import, "user_folder", lambda: tmp_path / "own")
+    with pytest.raises(WeightsError, match=r"hifill \(.*git blob fcb5a0c63781"):
+        import_file(files[1])  # not the authors' numbers
+    data = files[1].read_bytes()
+    blob = hashlib.sha1(b"blob %d\0" % len(data) + data).hexdigest()
+    row = next(row for row in IMPORTABLE if row.name == "hifill")
+    done = import_file(files[1], table=[replace(row, git_blob=blob)])
+    assert "abpn remove --weights hifill" in done.used_by
+    loaded = weights.load(done.path, torch.device("cpu"))
+    assert loaded.net.config.order == "bgr"
+    for name, tensor in net.state_dict().items():
+        assert torch.equal(loaded.net.state_dict()[name], tensor), name

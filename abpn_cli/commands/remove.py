@@ -83,7 +83,8 @@ def remove(
         Path | None,
         typer.Option(
             metavar="FILE",
-            help="Weights of a HiFill network. [default: copies of the surroundings, PatchMatch]",
+            help="Weights of a HiFill network, a file or a name that `abpn weights` lists. "
+            "[default: none: copies of the surroundings, by PatchMatch]",
             readable=False,
         ),
     ] = None,
@@ -118,7 +119,7 @@ def remove(
     """
     settings = shoot.Settings(
         verb="remove",
-        weights=weights,
+        weights=None if weights is None else file_of(weights),
         device=device,
         precision=options.Precision.FLOAT32,
         max_memory=max_memory,
@@ -156,6 +157,19 @@ def remove(
         delivery.foresee(settings, [masks]),
     )
     resume.go(settings, planned, resumable, partial(wish.craft, settings), wish.stages)
+
+
+def file_of(named: Path) -> Path:
+    """Return the file that `--weights` means: itself, or the one that is installed by that name.
+
+    Raises:
+        WeightsError: there is none.
+    """
+    from ..weights import REMOVE, SUFFIX, find
+
+    if named.name != str(named) or named.suffix == SUFFIX or named.is_file():
+        return named
+    return find(str(named), REMOVE)
 
 
 def disc(text: str) -> Disc:

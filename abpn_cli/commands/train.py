@@ -16,6 +16,7 @@ from . import options
 from .train_data import data_of
 from .train_grading import StyleAsked, train_style
 from .train_means import check_out, device_of, perceptual_of, teller
+from .train_removal import RemovalAsked, train_removal
 
 if TYPE_CHECKING:
     from ..training.session import Finished
@@ -24,10 +25,11 @@ Value = TypeVar("Value")
 
 
 class Net(StrEnum):
-    """Networks that can be trained: `csrnet` grades, every other one retouches."""
+    """Networks that can be trained: `csrnet` grades, `hifill` removes, `abpn` retouches."""
 
     ABPN = "abpn"
     CSRNET = "csrnet"
+    HIFILL = "hifill"
 
 
 class Preset(StrEnum):
@@ -69,7 +71,7 @@ def train(
     ] = None,
     task: Annotated[str, typer.Option(help="What the weights retouch; names the file.")] = "cloth",
     net: Annotated[
-        Net, typer.Option(help="The network: abpn retouches, csrnet grades.")
+        Net, typer.Option(help="The network: abpn retouches, csrnet grades, hifill removes.")
     ] = Net.ABPN,
     freeze_base: Annotated[
         bool,
@@ -77,6 +79,9 @@ def train(
             "--freeze-base", help="With csrnet: the condition alone learns, from few pairs."
         ),
     ] = False,
+    side: Annotated[
+        int | None, typer.Option(help="With hifill: px of the square it works on. [default: 512]")
+    ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -234,15 +239,24 @@ def train(
         },
         gate,
     )  # fmt: skip
+    unheard: dict[str, object] = {
+        "--masks": masks, "--nothing": nothing, "--preset": preset, "--epochs": epochs,
+        "--painter-share": painter_share, "--warm-up": warm_up, "--average": average,
+        "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate, "--gate-peak": gate_peak,
+        "--light-only": light_only, "--vgg16": vgg16, "--mse-weight": mse_weight,
+    }  # fmt: skip
+    if net is Net.HIFILL:
+        refuse(unheard | {"--pairs": pairs, "--freeze-base": freeze_base or None}, net)
+        train_removal(
+            RemovalAsked(
+                out, photos, list_, held_out, task, start, steps, batch, rate, width, side,
+                adversarial_weight, seed, every, device, licence, tuple(known_failure or ()),
+            )
+        )  # fmt: skip
+        return
     if net is Net.CSRNET:
-        unheard = {
-            "--masks": masks, "--nothing": nothing, "--preset": preset, "--width": width,
-            "--epochs": epochs, "--painter-share": painter_share, "--warm-up": warm_up,
-            "--average": average, "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate,
-            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
-            "--mse-weight": mse_weight, "--adversarial-weight": adversarial_weight,
-        }  # fmt: skip
-        refuse(unheard, net)
+        refuse(unheard | {"--width": width, "--adversarial-weight": adversarial_weight}, net)
+        refuse({"--side": side}, net)
         train_style(
             StyleAsked(
                 out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
@@ -250,6 +264,7 @@ def train(
             )
         )  # fmt: skip
         return
+    refuse({"--side": side}, net)
     if freeze_base:
         raise UsageError("--freeze-base is for --net csrnet. Leave it out.")
     batch = settled(batch, BATCH)

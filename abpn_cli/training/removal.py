@@ -7,9 +7,10 @@ see follows from (seed, step): a resumed run sees the same.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -19,11 +20,13 @@ from torch import Tensor, nn
 
 from ..errors import UsageError, WeightsError, shown
 from ..nets.hifill import Critic, Filled, Hifill, HifillConfig
-from ..weights import Header, read_tensors, save_tensors
+from ..weights import Header, load, read_tensors, save, save_tensors, write_card
 from .gallery import Gallery
 from .holes import hole
 from .pairs import digest_of
+from .train import commit
 
+CHECKPOINT = "checkpoint.safetensors"
 LONGEST = 2048  # px: photos are kept no larger
 LARGEST_CROP = 2.0  # of the network's side: what a crop shows at most, shrunk
 ADAM_BETAS = (0.5, 0.9)  # as published, and what follows, too
@@ -53,6 +56,10 @@ class Settings:
     coarse: float = 1.2
     adversarial: float = 1e-3
     penalty: float = 10.0
+
+    def with_adversarial(self, weight: float) -> Settings:
+        """The same with another weight of the critic's word."""
+        return replace(self, adversarial=weight)
 
 
 class Holed(NamedTuple):
@@ -277,6 +284,47 @@ class RemovalTrainer:
     def _parts(self) -> Iterator[tuple[str, nn.Module, torch.optim.Adam]]:
         yield "net", self.net, self.adam
         yield "critic", self.critic, self.critic_adam
+
+
+def export(trainer: RemovalTrainer, folder: Path, name: str, card: Mapping[str, Any]) -> Path:
+    """Write the generator as weights for `abpn remove`, with their card; return the file."""
+    path = folder / f"{name}.safetensors"
+    header = trainer.header(name)
+    save(path, trainer.net, header)
+    told = {"task": name, "net": header.net, "config": dict(header.config), **card}
+    training = {"steps": trainer.step, "settings": asdict(trainer.settings), "commit": commit()}
+    write_card(path, {**told, **training, "date": datetime.now(UTC).date().isoformat()})
+    return path
+
+
+def start_from(file: Path) -> Hifill:
+    """Weights to go on from, as a network that says of what make it is.
+
+    Raises:
+        WeightsError: missing, damaged or of another network.
+    """
+    net = load(file, torch.device("cpu")).net
+    if not isinstance(net, Hifill):
+        raise WeightsError(file, "is not a HiFill", "Give weights of `abpn remove`.")
+    return net
+
+
+def config_of(width: float | None, side: int | None, base: Hifill | None) -> HifillConfig:
+    """Settle a network's make, the published one where nothing is given: None.
+
+    Raises:
+        UsageError: it cannot be, or contradicts the weights to go on from.
+    """
+    if base is None:
+        try:
+            return HifillConfig(1.0 if width is None else width, 512 if side is None else side)
+        except ValueError as error:
+            raise UsageError(f"--width, --side: {error}.") from error
+    own = base.config
+    for option, given, found in (("--width", width, own.width), ("--side", side, own.side)):
+        if given is not None and given != found:
+            raise UsageError(f"{option} {given} contradicts --from, which has {found}.")
+    return own
 
 
 def _under(prefix: str, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
