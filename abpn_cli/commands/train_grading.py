@@ -13,13 +13,12 @@ from . import options
 from .train_means import check_out, teller
 
 if TYPE_CHECKING:
-    from ..nets.csrnet import Csrnet
-    from ..training.grading import Coloured, ColourSource, Verdict
+    from ..training.grading import Base, Coloured, ColourSource, Verdict
 
 STEPS = 3000
 STEPS_FROM = 600  # of a style that goes on from another
 BATCH = 4
-RATE = 1e-3
+RATE = 2e-3
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
 
@@ -64,16 +63,16 @@ def train_style(asked: StyleAsked) -> None:
     from ..training import grading
 
     style = _style_of(asked)
-    start, origin = _start_of(asked)
+    base = _start_of(asked)
     check_out(asked.out, asked.pairs or ())
     tell = teller()
     lesson = _lesson(asked, tell)
-    steps = asked.steps or (STEPS if start is None else STEPS_FROM)
+    steps = asked.steps or (STEPS if base is None else STEPS_FROM)
     settings = grading.Settings(
         steps, asked.rate or RATE, asked.batch or BATCH, seed=asked.seed, every=asked.every,
         freeze_base=asked.freeze_base,
     )  # fmt: skip
-    trainer = grading.GradeTrainer(settings, lesson.source, start)
+    trainer = grading.GradeTrainer(settings, lesson.source, base.net if base else None)
     checkpoint = asked.out / grading.CHECKPOINT
     if checkpoint.exists():
         trainer.resume(checkpoint)
@@ -91,8 +90,8 @@ def train_style(asked: StyleAsked) -> None:
         "data": lesson.about,
         "metrics": _words(verdict),
     }
-    if origin is not None:
-        card["from"] = origin
+    if base is not None:
+        card["from"] = dict(base.about)
     done = grading.export(trainer, asked.out, style, card)
     harm = "" if verdict.harm is None else f"; {verdict.harm:.2f} CIE76 from photos that are right"
     tell(f"held-out photos: {verdict.before:.2f} dB, graded {verdict.after:.2f} dB{harm}")
@@ -120,8 +119,8 @@ def _style_of(asked: StyleAsked) -> str:
     return style
 
 
-def _start_of(asked: StyleAsked) -> tuple[Csrnet | None, dict[str, object] | None]:
-    """Load what a run goes on from, a file or a style's name, and what its file says of it.
+def _start_of(asked: StyleAsked) -> Base | None:
+    """Load what a run goes on from, a file or a style's name; None where it starts from nothing.
 
     Raises:
         UsageError: --freeze-base without it.
@@ -133,7 +132,7 @@ def _start_of(asked: StyleAsked) -> tuple[Csrnet | None, dict[str, object] | Non
     if asked.start is None:
         if asked.freeze_base:
             raise UsageError("--freeze-base wants a base. Name a style, as in --from auto.")
-        return None, None
+        return None
     file = asked.start if asked.start.is_file() else find(str(asked.start), GRADE)
     return style_from(file)
 

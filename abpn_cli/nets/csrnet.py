@@ -18,6 +18,7 @@ from torch.nn import functional as F
 WIDTH = 64  # of the base network's features
 CONDITION = 32  # numbers that stand for a photo
 MIN_SIDE = 5  # px: the first convolution is 7 wide, and is given 1 px of padding on either side
+CONDITION_GAIN = 1.5  # of a new condition network's layers, above what keeps features as large
 BASE = ("conv1.", "conv2.", "conv3.")  # parameters of the base network, which styles share
 
 
@@ -144,8 +145,14 @@ def make_identity(net: Csrnet) -> None:
     """Let a new network return what it is given, so that training starts from there.
 
     Three of the features carry the colour through; the others are as they were drawn, and the last
-    layer does not listen to them yet. Scales and shifts are 0 whatever the condition.
+    layer does not listen to them yet. Scales and shifts are 0 whatever the condition, and the
+    condition is drawn large: what it cannot tell apart by whole numbers, scales are slow to learn.
     """
+    for conv in (net.cond_net.conv1, net.cond_net.conv2, net.cond_net.conv3):
+        assert conv.bias is not None
+        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
+        conv.weight *= CONDITION_GAIN
+        nn.init.zeros_(conv.bias)
     for scale, shift in (
         (net.cond_scale1, net.cond_shift1),
         (net.cond_scale2, net.cond_shift2),

@@ -71,7 +71,7 @@ class Settings:
     """
 
     steps: int
-    rate: float = 1e-3
+    rate: float = 2e-3
     whole: float = 0.08
     batch: int = 4
     seed: int = 0
@@ -279,8 +279,15 @@ class GradeTrainer:
         self.step = int(told["step"])
 
 
-def style_from(file: Path) -> tuple[Csrnet, dict[str, Any]]:
-    """Load a style to go on from, and what its file says of itself.
+class Base(NamedTuple):
+    """A style to go on from; about: what its file says of it, for the card of what comes of it."""
+
+    net: Csrnet
+    about: Mapping[str, Any]
+
+
+def style_from(file: Path) -> Base:
+    """Load a style to go on from.
 
     Raises:
         WeightsError: missing, damaged, or weights that do not grade.
@@ -288,7 +295,7 @@ def style_from(file: Path) -> tuple[Csrnet, dict[str, Any]]:
     net, header = load(file, torch.device("cpu"))
     if not isinstance(net, Csrnet):
         raise WeightsError(file, "is no style", "Give weights that `abpn grade` uses.")
-    return net, {"file": file.name, "digest": header.digest, **header.training}
+    return Base(net, {"file": file.name, "digest": header.digest, **header.training})
 
 
 def export(trainer: GradeTrainer, folder: Path, style: str, card: Mapping[str, Any]) -> Path:
