@@ -88,7 +88,7 @@ class PatchMatchFiller:
 
     def peak_bytes(self, area: int) -> int:
         """Most memory that a window takes."""
-        return min(area, WORK_AREA) * 160 + 36 * area // 9
+        return min(area, WORK_AREA) * 220 + 4 * area
 
 
 class HifillFiller:
