@@ -162,6 +162,15 @@ def test_a_spot_outside_the_photo_is_told():
         Remover(Wish(spots=(Spot(120, 5, 3),))).retouch(photo_of(90, 120))
 
 
+def test_the_whole_photo_may_be_looked_at():
+    pixels = weave(240, 700)
+    spots = (Spot(40, 50, 6), Spot(660, 200, 6))
+    worked = Remover(Wish(spots=spots, full=True)).worked(Photo(pixels))
+    assert worked.edit.windows == 1
+    changed = (worked.photo.pixels != pixels).any(2)
+    assert changed[50, 40] and changed[200, 660] and not changed[:, 100:600].any()
+
+
 def test_what_is_protected_stays():
     spoilt, mask = with_sticker(weave(200, 240))
     protect = np.zeros_like(mask)
