@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from . import __version__
-from .commands import bench, evaluate, grade, info, mask, retouch, train, verify, weights
+from .commands import bench, evaluate, grade, info, mask, remove, retouch, train, verify, weights
 from .commands.output import tell_error, write_stdout
 from .errors import AbpnError
 
@@ -22,6 +22,7 @@ app = typer.Typer(
 )
 app.command()(retouch.retouch)
 app.command()(grade.grade)
+app.command()(remove.remove)
 app.command()(mask.mask)
 app.command()(verify.verify)
 app.command()(train.train)

@@ -137,6 +137,8 @@ class Edit:
     moles_kept:       how many moles were kept from the network; None where nobody looked.
     precision:        in what the refining convolutions computed ("float32", "bf16", "fp16"); ""
                       where none ran.
+    method:           what filled what was removed ("patchmatch", "hifill"); "" where nothing was.
+    windows:          in how many windows; None where nothing was to be removed.
     """
 
     mask_fraction: float
@@ -148,6 +150,8 @@ class Edit:
     faces: int | None = None
     moles_kept: int | None = None
     precision: str = ""
+    method: str = ""
+    windows: int | None = None
 
 
 @dataclass(frozen=True)

@@ -28,11 +28,15 @@ if TYPE_CHECKING:
 SUFFIX = ".safetensors"
 HEADER_KEY = "abpn"
 FACE = "face"  # the task that is done face by face
-RETOUCH, GRADE = "retouch", "grade"  # verbs that use weights
-VERBS: Mapping[str, str] = {"csrnet": GRADE}  # by the row of NETS; all others retouch
+RETOUCH, GRADE, REMOVE = "retouch", "grade", "remove"  # verbs that use weights
+VERBS: Mapping[str, str] = {
+    "csrnet": GRADE,
+    "hifill": REMOVE,
+}  # by the row of NETS; all others retouch
 WORDS: Mapping[str, tuple[str, str]] = {  # what weights of a verb are called, and its option
     RETOUCH: ("task", "--task"),
     GRADE: ("style", "--style"),
+    REMOVE: ("filler", "--weights"),
 }
 REINSTALL = "Fetch the file again, or reinstall abpn."
 

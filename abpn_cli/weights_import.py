@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from . import published_hifill
 from .errors import TargetError, WeightsError, shown
 from .weights import (
     RETOUCH,
@@ -37,8 +38,8 @@ class Importable:
     """A checkpoint that can be imported.
 
     name:    what its weights are called unless the user says otherwise; net, config: of the header
-             they get; sha256: of the file as published; source: where it is published; licence:
-             what is known of it.
+             they get; sha256, git_blob: of the file as published, one of them; source: where it is
+             published; licence: what is known of it.
     tensors: reads the file's tensors, under the names that our network gives them. May raise
              WeightsError.
     """
@@ -50,6 +51,7 @@ class Importable:
     source: str
     licence: str
     tensors: Callable[[Path], Mapping[str, Tensor]]
+    git_blob: str = ""
 
 
 class Imported(NamedTuple):
@@ -88,6 +90,16 @@ IMPORTABLE: Sequence[Importable] = (
         licence="none given by its authors: all rights reserved; for dark, flat renditions of raws",
         tensors=torch_tensors,
     ),
+    Importable(
+        name="hifill",
+        net="hifill",
+        config=published_hifill.CONFIG,
+        sha256="",
+        source=published_hifill.SOURCE,
+        licence=published_hifill.LICENCE,
+        tensors=published_hifill.hifill_tensors,
+        git_blob=published_hifill.GIT_BLOB,
+    ),
 )
 
 
@@ -100,16 +112,18 @@ def import_file(
         WeightsError: missing, too large, not in the table, or not what it should be.
         TargetError: the user's folder cannot be written, or has other weights of that name.
     """
-    sha256 = _hash(path)
-    row = next((row for row in table if row.sha256 == sha256), None)
+    sha256, git_blob = _hashes(path)
+    row = next((row for row in table if (row.sha256 or row.git_blob) in (sha256, git_blob)), None)
     if row is None:
-        known = "; ".join(f"{row.name} ({row.source}, sha256 {row.sha256[:12]}…)" for row in table)
+        known = "; ".join(f"{row.name} ({row.source}, {_mark(row)})" for row in table)
         raise WeightsError(
             path,
             f"is no checkpoint that abpn knows (sha256 {sha256[:12]}…)",
             f"Fetch one of these as it was published: {known}.",
         )
-    header = Header(row.net, row.config, name or row.name, training={"imported": row.sha256})
+    header = Header(
+        row.net, row.config, name or row.name, training={"imported": row.sha256 or row.git_blob}
+    )
     net = build(path, header)
     try:
         net.load_state_dict(dict(row.tensors(path)))
@@ -129,13 +143,25 @@ def import_file(
     return Imported(there, f"`abpn {verb} {WORDS[verb][1]} {shown(header.task)}` uses it")
 
 
-def _hash(path: Path) -> str:
+def _mark(row: Importable) -> str:
+    """Say by what a file is known, for people."""
+    return f"sha256 {row.sha256[:12]}…" if row.sha256 else f"git blob {row.git_blob[:12]}…"
+
+
+def _hashes(path: Path) -> tuple[str, str]:
+    """Return a file's SHA-256, and the hash that git calls it by.
+
+    Raises:
+        WeightsError: it is missing, too large, or cannot be read.
+    """
     try:
         if not path.is_file():
             raise WeightsError(path, "no such file", "Check the path.")
         if path.stat().st_size > MOST_BYTES:
             raise WeightsError(path, "is too large for a checkpoint", "Check the path.")
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        data = path.read_bytes()
     except OSError as error:
         raise WeightsError(path, f"cannot be read ({error.strerror})", "Check the file.") from error
+    named = b"blob %d\0" % len(data) + data
+    git_blob = hashlib.sha1(named, usedforsecurity=False).hexdigest()
+    return hashlib.sha256(data).hexdigest(), git_blob

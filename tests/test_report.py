@@ -25,7 +25,7 @@ from abpn_cli.report.tally import Tally
 PHOTO_KEYS = {
     "schema", "event", "source", "output", "status", "format", "seconds", "megapixels",
     "mask_fraction", "changed_fraction", "damped_fraction", "levels", "device", "precision",
-    "faces", "moles_kept", "reason", "foreign", "error",
+    "faces", "moles_kept", "method", "windows", "reason", "foreign", "error",
     "warnings",
 }  # fmt: skip
 

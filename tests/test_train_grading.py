@@ -184,7 +184,7 @@ def test_a_film_look_is_learnt_from_thirty_pairs_with_the_base_frozen(studio, mo
         (("--task", "x", "--from", "cloth"), 5, "`abpn retouch --task cloth`"),
         (("--task", "x", "--gate", "0.1", "0.2"), 2, "--gate is not for --net csrnet"),
         (("--task", "x", "--photos", "before"), 2, "either --pairs"),
-        (("--net", "abpn", "--freeze-base", "--task", "x"), 2, "--freeze-base is for"),
+        (("--net", "abpn", "--freeze-base", "--task", "x"), 2, "--freeze-base is not for"),
     ],
 )
 def test_what_cannot_be_trained_is_one_line(studio, words, code, told):

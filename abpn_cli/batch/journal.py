@@ -6,15 +6,15 @@ written at once and flushed to the disk. Bytes of a name that are not UTF-8 are 
 has ``"schema": 1`` and ``"entry"``; readers pass by entries and keys that they do not know.
 
 - ``run``: a run begins. ``version`` of abpn, ``verb``, ``task`` (or null), ``weights`` (hash of the
-  weights file), ``settings`` (an object: everything of the command line and the device that can
-  change an output), ``settings_digest`` (hash of the settings, as the lines below have it).
+  weights file, or ""), ``settings`` (an object: everything of the command line and the device that
+  can change an output), ``settings_digest`` (hash of the settings, as the lines below have it).
 - ``intent``: a file is whole and about to take its name. ``output`` (POSIX path inside OUT),
   ``output_sha256``. A run killed between this line and the next kind has written that very file
   or not yet: either way it is known for ours, and made again.
 - ``photo``: a photo is done, all its files bear their names; or it failed. ``source`` (absolute
   path), ``relative`` (its path inside the tree that was given), ``size`` and ``sha256`` (of the
   bytes that were decoded), ``weights``, ``settings`` (digest), ``inputs`` (object: what else was
-  read, by role, to its hash: ``only``, ``protect``, ``sidecar NAME``), ``output``,
+  read, by role, to its hash: ``only``, ``protect``, ``mask``, ``sidecar NAME``), ``output``,
   ``output_size``, ``output_sha256``, ``companions`` (object: path inside OUT to hash, of the mask
   and the sidecars written with it), ``status`` (``done`` or ``failed``), ``error`` (or null).
   Of a photo that failed, what is not known is null.
@@ -218,7 +218,7 @@ def _run(entry: Mapping[str, Any]) -> Run:
         _text(entry["version"]),
         _text(entry["verb"]),
         _text(entry["task"]) or None,
-        _hash(entry["weights"]),
+        _hash_or_none(entry["weights"]),  # `remove` works without
         settings,
     )
 
@@ -236,7 +236,7 @@ def _record(entry: Mapping[str, Any]) -> Record:
         status=status,
         size=_size(entry["size"]),
         sha256=wanted(entry["sha256"]),
-        weights=wanted(entry["weights"]),
+        weights=_hash_or_none(entry["weights"]),
         settings=wanted(entry["settings"]),
         inputs={_text(role): _hash_or_none(it) for role, it in _items(entry["inputs"])},
         output_size=_size(entry["output_size"]),

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ..photo import FormatName, Job, Photo
     from .masks import Mask8
     from .resume import Workplace
+    from .shoot import Maker
 
 DEFAULT_QUALITY = 95
 QUALITY_UNUSED = (

@@ -16,7 +16,8 @@ from . import options
 from .train_data import data_of
 from .train_grading import StyleAsked, train_style
 from .train_means import check_out, device_of, perceptual_of, teller
-from .train_nets import Net, losses_of, make_of, net_of
+from .train_nets import Net, losses_of, make_of, net_of, refuse
+from .train_removal import RemovalAsked, train_removal
 
 if TYPE_CHECKING:
     from ..training.session import Finished
@@ -65,8 +66,8 @@ def train(
     net: Annotated[
         Net | None,
         typer.Option(
-            help="The network: csrnet grades, the others retouch. [default: that of --from, else "
-            "abpn]",
+            help="The network: csrnet grades, hifill removes, the others retouch. [default: that "
+            "of --from, else abpn]",
             show_default=False,
         ),
     ] = None,
@@ -76,6 +77,9 @@ def train(
             "--freeze-base", help="With csrnet: the condition alone learns, from few pairs."
         ),
     ] = False,
+    side: Annotated[
+        int | None, typer.Option(help="With hifill: px of the square it works on. [default: 512]")
+    ] = None,
     preset: Annotated[
         Preset | None,
         typer.Option(help="The make of the network. [default: that of --from, else shipped]"),
@@ -231,15 +235,24 @@ def train(
         gate,
     )  # fmt: skip
     kind = net_of(net, start)
+    unheard: dict[str, object] = {
+        "--masks": masks, "--nothing": nothing, "--preset": preset, "--epochs": epochs,
+        "--painter-share": painter_share, "--warm-up": warm_up, "--average": average,
+        "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate, "--gate-peak": gate_peak,
+        "--light-only": light_only, "--vgg16": vgg16, "--mse-weight": mse_weight,
+    }  # fmt: skip
+    if kind is Net.HIFILL:
+        refuse(unheard | {"--pairs": pairs, "--freeze-base": freeze_base or None}, kind)
+        train_removal(
+            RemovalAsked(
+                out, photos, list_, held_out, task, start, steps, batch, rate, width, side,
+                adversarial_weight, seed, every, device, licence, tuple(known_failure or ()),
+            )
+        )  # fmt: skip
+        return
+    refuse({"--side": side}, kind)
     if kind is Net.CSRNET:
-        unheard = {
-            "--masks": masks, "--nothing": nothing, "--preset": preset, "--width": width,
-            "--epochs": epochs, "--painter-share": painter_share, "--warm-up": warm_up,
-            "--average": average, "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate,
-            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
-            "--mse-weight": mse_weight, "--adversarial-weight": adversarial_weight,
-        }  # fmt: skip
-        refuse(unheard, kind)
+        refuse(unheard | {"--width": width, "--adversarial-weight": adversarial_weight}, kind)
         train_style(
             StyleAsked(
                 out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
@@ -247,8 +260,7 @@ def train(
             )
         )  # fmt: skip
         return
-    if freeze_base:
-        raise UsageError("--freeze-base is for --net csrnet. Leave it out.")
+    refuse({"--freeze-base": freeze_base or None}, kind)
     batch = settled(batch, BATCH)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
@@ -326,17 +338,6 @@ def check_ranges(
             options.check_range(option, value, *RANGES.get(option, MOST))
     if gate is not None and not 0 <= gate[0] < gate[1] <= 1:
         raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
-
-
-def refuse(given: Mapping[str, object], net: Net) -> None:
-    """Refuse options that a network's training does not heed; what is not given is None.
-
-    Raises:
-        UsageError: names the first of them.
-    """
-    for option, value in given.items():
-        if value is not None:
-            raise UsageError(f"{option} is not for --net {net}. Leave it out.")
 
 
 def settled(given: Value | None, by_preset: Value) -> Value:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ..errors import WeightsError
+from ..errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from ..training.lessons import Weights
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 
 class Net(StrEnum):
-    """Networks that can be trained, as weights files name them; `csrnet` grades."""
+    """Networks that can be trained, as weights files name them.
+
+    `csrnet` grades, `hifill` removes, the others retouch.
+    """
 
     ABPN = "abpn"
     LPTN = "lptn"
     ASAPNET = "asapnet"
     CSRNET = "csrnet"
+    HIFILL = "hifill"
 
 
 def net_of(asked: Net | None, start: Path | None) -> Net:
@@ -37,6 +42,17 @@ def net_of(asked: Net | None, start: Path | None) -> Net:
     if name not in list(Net):
         raise WeightsError(start, f"holds a '{name}' network", "Give weights that abpn trained.")
     return Net(name)
+
+
+def refuse(given: Mapping[str, object], net: Net) -> None:
+    """Refuse options that a network's training does not heed; what is not given is None.
+
+    Raises:
+        UsageError: names the first of them.
+    """
+    for option, value in given.items():
+        if value is not None:
+            raise UsageError(f"{option} is not for --net {net}. Leave it out.")
 
 
 def make_of(

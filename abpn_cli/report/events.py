@@ -16,7 +16,9 @@ Schema 1. Every event has `schema` and `event`:
   ``changed_fraction``, ``damped_fraction`` (of the photo, where the edit was taken back lest it
   leave a ghost along an outline), ``levels``, ``device``,
   ``precision`` (of the refining convolutions), ``faces`` (how many were found, 0
-  included; null where no task looks for them), ``moles_kept``, ``reason`` (of a skip), ``foreign``
+  included; null where no task looks for them), ``moles_kept``, ``method`` (what
+  filled the place of what was removed: ``patchmatch`` or ``hifill``), ``windows`` (how many were
+  filled), ``reason`` (of a skip), ``foreign``
   (skipped because the output is somebody's work), ``error``, ``warnings``. What is not known is
   null.
 - ``summary``: last: ``done``, ``skipped``, ``foreign`` (of the skipped), ``failed``, ``not_done``,
@@ -79,6 +81,8 @@ def photo_event(outcome: Outcome) -> Event:
         "precision": edit.precision or None if edit else None,
         "faces": edit.faces if edit else None,
         "moles_kept": edit.moles_kept if edit else None,
+        "method": edit.method or None if edit else None,
+        "windows": edit.windows if edit else None,
         "error": outcome.error or None,
         "warnings": list(outcome.warnings or outcome.job.warnings),
     }
@@ -103,6 +107,8 @@ def planned_event(job: Job) -> Event:
         "precision": None,
         "faces": None,
         "moles_kept": None,
+        "method": None,
+        "windows": None,
         "reason": job.skip or None,
         "foreign": job.foreign,
         "error": job.fault or None,

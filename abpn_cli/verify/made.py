@@ -13,7 +13,8 @@ from ..photo import Provenance
 class Made:
     """How an output was made, as far as checking it needs to know.
 
-    jpeg: "keep-untouched" or "reencode"; device: "cpu" or "cuda"; weights: their file's SHA-256.
+    jpeg: "keep-untouched" or "reencode"; device: "cpu" or "cuda"; weights: their file's SHA-256,
+    "" where there were none; verb: the command that made it.
     """
 
     provenance: Provenance
@@ -25,6 +26,7 @@ class Made:
     device: str
     precision: str
     keep_moles: bool = True
+    verb: str = "retouch"
 
 
 def made_with(ledger: Ledger, record: Record) -> Made | None:
@@ -55,4 +57,5 @@ def _made(run: Run) -> Made:
         device=str(said.get("device")),
         precision=str(said.get("precision")),
         keep_moles=said.get("keep_moles") is not False,
+        verb=run.verb,
     )
