@@ -35,7 +35,8 @@ LONG_SIDE = 500  # px of the copies that conditions are read from
 SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twentieth of the time
 PIXELS = 1024  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
-HEAD_START = 1500  # drawn pairs by which a new network's heads are solved
+HEAD_START = 1500  # drawn pairs by which a new network's heads are solved, at most
+DRAWS = 8  # of each photo for that
 UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
 LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
 ADAM_BETAS = (0.9, 0.99)  # as published
@@ -57,6 +58,10 @@ class ColourSource(Protocol):
     @property
     def identity(self) -> str:
         """Digest of what and how."""
+
+    @property
+    def count(self) -> int:
+        """How many photos, or pairs of them, it draws from."""
 
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair, its long side `side` px at most."""
@@ -109,6 +114,11 @@ class Damaged:
         """Digest of the photos' names."""
         return digest_of(self._names, UNTOUCHED)
 
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return len(self.photos)
+
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a photo, crop it, and put it wrong."""
         photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
@@ -132,6 +142,11 @@ class StudioColours:
     def identity(self) -> str:
         """Digest of the photos' names."""
         return digest_of([path.name for pair in self.pairs for path in pair])
+
+    @property
+    def count(self) -> int:
+        """How many pairs there are."""
+        return len(self.pairs)
 
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair and crop both alike."""
@@ -174,9 +189,9 @@ def new_net(seed: int = 0) -> Csrnet:
 
 @torch.no_grad()
 def head_start(net: Csrnet, source: ColourSource, seed: int) -> None:
-    """Solve a new network's heads over HEAD_START drawn pairs; training goes on from there."""
+    """Solve a new network's heads over drawn pairs; training goes on from there."""
     system = tones.empty_system()
-    for index in range(HEAD_START):
+    for index in range(min(HEAD_START, DRAWS * source.count)):
         rng = np.random.default_rng((seed, index))
         photo, wanted = source.draw(rng, int(rng.integers(*SMALL_SIDES)))
         places = rng.integers(photo.shape[0] * photo.shape[1], size=PIXELS)
