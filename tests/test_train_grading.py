@@ -16,15 +16,14 @@ from abpn_cli import weights
 from abpn_cli.errors import UsageError
 from abpn_cli.nets.csrnet import BASE
 from abpn_cli.training.damage import SCALE, damaged, draw_curve, draw_damage, from_light, to_light
+from abpn_cli.training.distances import lab_distance, psnr
 from abpn_cli.training.grading import (
     Damaged,
     GradeTrainer,
     Settings,
     damaged_pairs,
     judge,
-    lab_distance,
     new_net,
-    psnr,
     rate_at,
 )
 
@@ -90,7 +89,7 @@ def test_lab_distance_is_that_of_cie_1976():
 
     colours = np.random.default_rng(0).random((2, 50, 3)).astype(np.float32)
     wanted = np.linalg.norm(rgb2lab(colours[0]) - rgb2lab(colours[1]), axis=1)
-    assert np.allclose(lab_distance(*colours), wanted, rtol=0.02)  # OpenCV interpolates
+    assert np.allclose(lab_distance(*colours), wanted, atol=1.0)  # OpenCV interpolates
 
 
 @pytest.fixture
@@ -161,8 +160,8 @@ def user(studio, monkeypatch):
 
 def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     code, _, err = abpn(
-        "train", "--net", "csrnet", "--pairs", "before", "after", "--task", "film", "--steps", "2",
-        "--batch", "1", "-o", "run", cwd=studio,
+        "train", "--net", "csrnet", "--pairs", "before", "after", "--task", "film", "--steps", "60",
+        "--batch", "2", "-o", "run", cwd=studio,
     )  # fmt: skip
     assert code == 0, err
     card = json.loads((studio / "run" / "film.json").read_text())

@@ -26,6 +26,7 @@ from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
 from . import tones
 from .damage import damaged, draw_damage
+from .distances import lab_distance, psnr
 from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
 from .synthesis import Floats
@@ -36,7 +37,7 @@ SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twen
 PIXELS = 1024  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
 HEAD_START = 1500  # drawn pairs by which a new network's heads are solved, at most
-DRAWS = 8  # of each photo for that
+DRAWS = 20  # of each photo for that
 UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
 LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
 ADAM_BETAS = (0.9, 0.99)  # as published
@@ -389,18 +390,3 @@ def judge(net: Csrnet, pairs: Sequence[Coloured]) -> Verdict:
     harm = float(np.mean(harms)) if harms else None
     means = [float(np.mean(values)) if values else 0.0 for values in (befores, afters, gains)]
     return Verdict(means[0], means[1], means[2], harm)
-
-
-def psnr(one: Floats, other: Floats) -> float:
-    """PSNR of images in [0, 1], in dB, 60 at most."""
-    error = float(np.mean((one.astype(np.float64) - other) ** 2))
-    return float(min(60.0, -10 * np.log10(max(error, 1e-12))))
-
-
-def lab_distance(one: Floats, other: Floats) -> Floats:
-    """CIE 1976 distance of (P, 3) sRGB colours in [0, 1], white D65: (P,)."""
-    labs = [
-        cv2.cvtColor(np.ascontiguousarray(image[None], np.float32), cv2.COLOR_RGB2Lab)[0]
-        for image in (one, other)
-    ]
-    return np.asarray(np.linalg.norm(labs[0] - labs[1], axis=1), np.float32)
