@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,21 +14,18 @@ from styles import save_style, style_net
 
 from abpn_cli import weights
 from abpn_cli.errors import UsageError
-from abpn_cli.nets.csrnet import BASE, Csrnet
+from abpn_cli.nets.csrnet import BASE
 from abpn_cli.training.damage import SCALE, damaged, draw_curve, draw_damage, from_light, to_light
+from abpn_cli.training.distances import lab_distance, psnr
 from abpn_cli.training.grading import (
     Damaged,
     GradeTrainer,
     Settings,
-    Verdict,
     damaged_pairs,
     judge,
-    lab_distance,
-    psnr,
+    new_net,
     rate_at,
 )
-
-AUTO = Path(__file__).parents[1] / "weights" / "auto.safetensors"
 
 
 def scene(seed, height=60, width=80):
@@ -93,7 +89,7 @@ def test_lab_distance_is_that_of_cie_1976():
 
     colours = np.random.default_rng(0).random((2, 50, 3)).astype(np.float32)
     wanted = np.linalg.norm(rgb2lab(colours[0]) - rgb2lab(colours[1]), axis=1)
-    assert np.allclose(lab_distance(*colours), wanted, rtol=0.02)  # OpenCV interpolates
+    assert np.allclose(lab_distance(*colours), wanted, atol=1.0)  # OpenCV interpolates
 
 
 @pytest.fixture
@@ -102,8 +98,6 @@ def clean(tmp_path):
 
 
 def test_doing_nothing_gains_nothing_and_harms_nothing(clean):
-    from abpn_cli.training.grading import new_net
-
     verdict = judge(new_net(), damaged_pairs(clean, seed=1))
     assert verdict.before == pytest.approx(verdict.after, abs=0.01)
     assert verdict.gain == pytest.approx(0, abs=0.01) and verdict.harm < 0.01
@@ -114,7 +108,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, clean):
     settings = Settings(6, batch=1, every=3)
     ends = []
     for stop in (False, True):
-        trainer = GradeTrainer(settings, source, None)
+        trainer = GradeTrainer(settings, source, style_net(5))
         path = tmp_path / f"{stop}.safetensors"
 
         def judged(step, net, stop=stop):
@@ -124,7 +118,7 @@ def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, clean):
         if stop:
             with pytest.raises(KeyboardInterrupt):
                 trainer.run(lambda *told: None, judged, path)
-            trainer = GradeTrainer(settings, source, None)
+            trainer = GradeTrainer(settings, source, style_net(5))
             trainer.resume(path)
             assert trainer.step == 3
         trainer.run(lambda *told: None, lambda *told: None, path)
@@ -149,29 +143,47 @@ def test_a_frozen_base_stays_and_the_condition_learns(tmp_path, clean):
         assert (learnt[name] == tensor).all() == name.startswith(BASE), name
 
 
-def test_a_film_look_is_learnt_from_thirty_pairs_with_the_base_frozen(studio, monkeypatch):
+def gain_on_a_new_photo(folder):
+    """How much nearer `abpn grade` brings a photo that is in no pair to the film look, in dB."""
+    save(folder / "new" / "a.png", scene(99))
+    assert abpn("grade", "new", "-o", "done", "--style", "film", cwd=folder)[0] == 0
+    wanted = film(scene(99)) / 255
+    before, after = (load(folder / name / "a.png") / 255 for name in ("new", "done"))
+    return psnr(after, wanted) - psnr(before, wanted)
+
+
+@pytest.fixture
+def user(studio, monkeypatch):
     monkeypatch.setattr("abpn_cli.weights.user_data_path", lambda *a, **k: studio / "user")
+    return studio / "user" / "weights"
+
+
+def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     code, _, err = abpn(
-        "train", "--net", "csrnet", "--pairs", "before", "after", "--from", "auto",
-        "--freeze-base", "--task", "film", "--steps", "120", "--batch", "2", "--rate", "3e-3",
+        "train", "--net", "csrnet", "--pairs", "before", "after", "--task", "film", "--steps", "60",
+        "--batch", "2", "-o", "run", cwd=studio,
+    )  # fmt: skip
+    assert code == 0, err
+    card = json.loads((studio / "run" / "film.json").read_text())
+    assert card["data"] == {"pairs": 27, "held out": 3} and card["metrics"]["gain"] > 4
+    assert gain_on_a_new_photo(studio) > 4
+
+
+def test_a_film_look_is_learnt_with_the_base_frozen(studio, user):
+    base = new_net()
+    weights.save(user / "base.safetensors", base, weights.Header("csrnet", {}, "base"))
+    code, _, err = abpn(
+        "train", "--net", "csrnet", "--pairs", "before", "after", "--from", "base",
+        "--freeze-base", "--task", "film", "--steps", "150", "--batch", "2", "--rate", "1e-3",
         "-o", "run", cwd=studio,
     )  # fmt: skip
     assert code == 0, err
-    net, header = weights.load(
-        studio / "user" / "weights" / "film.safetensors", torch.device("cpu")
-    )
-    assert isinstance(net, Csrnet)
-    auto = weights.load(AUTO, torch.device("cpu")).net
+    net, _ = weights.load(user / "film.safetensors", torch.device("cpu"))
     for name, tensor in net.state_dict().items():
-        assert (tensor == auto.state_dict()[name]).all() == name.startswith(BASE), name
+        assert (tensor == base.state_dict()[name]).all() == name.startswith(BASE), name
     card = json.loads((studio / "run" / "film.json").read_text())
-    assert card["from"]["file"] == "auto.safetensors" and card["data"]["pairs"] == 27
-    assert Verdict(**card["metrics"], harm=None).gain > 6
-    save(studio / "new" / "a.png", scene(99))
-    assert abpn("grade", "new", "-o", "done", "--style", "film", cwd=studio)[0] == 0
-    wanted = film(scene(99)) / 255
-    before, after = (load(studio / folder / "a.png") / 255 for folder in ("new", "done"))
-    assert psnr(after, wanted) > psnr(before, wanted) + 6
+    assert card["from"]["file"] == "base.safetensors"
+    assert gain_on_a_new_photo(studio) > 4
 
 
 @pytest.mark.parametrize(
@@ -179,7 +191,7 @@ def test_a_film_look_is_learnt_from_thirty_pairs_with_the_base_frozen(studio, mo
     [
         ((), 2, "names the style"),
         (("--task", "a,b"), 2, "no comma"),
-        (("--task", "auto"), 2, "a name of abpn's own"),
+        (("--task", "face"), 2, "a name of abpn's own"),
         (("--task", "x", "--freeze-base"), 2, "wants a base"),
         (("--task", "x", "--from", "cloth"), 5, "`abpn retouch --task cloth`"),
         (("--task", "x", "--gate", "0.1", "0.2"), 2, "--gate is not for --net csrnet"),

@@ -131,7 +131,7 @@ def _start_of(asked: StyleAsked) -> Base | None:
 
     if asked.start is None:
         if asked.freeze_base:
-            raise UsageError("--freeze-base wants a base. Name a style, as in --from auto.")
+            raise UsageError("--freeze-base wants a base. Name a style, as in --from film.")
         return None
     file = asked.start if asked.start.is_file() else find(str(asked.start), GRADE)
     return style_from(file)

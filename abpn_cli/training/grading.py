@@ -26,6 +26,7 @@ from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
 from . import tones
 from .damage import damaged, draw_damage
+from .distances import lab_distance, psnr
 from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
 from .synthesis import Floats
@@ -35,7 +36,8 @@ LONG_SIDE = 500  # px of the copies that conditions are read from
 SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twentieth of the time
 PIXELS = 1024  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
-HEAD_START = 1500  # drawn pairs by which a new network's heads are solved
+HEAD_START = 1500  # drawn pairs by which a new network's heads are solved, at most
+DRAWS = 20  # of each photo for that
 UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
 LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
 ADAM_BETAS = (0.9, 0.99)  # as published
@@ -57,6 +59,10 @@ class ColourSource(Protocol):
     @property
     def identity(self) -> str:
         """Digest of what and how."""
+
+    @property
+    def count(self) -> int:
+        """How many photos, or pairs of them, it draws from."""
 
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair, its long side `side` px at most."""
@@ -109,6 +115,11 @@ class Damaged:
         """Digest of the photos' names."""
         return digest_of(self._names, UNTOUCHED)
 
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return len(self.photos)
+
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a photo, crop it, and put it wrong."""
         photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
@@ -132,6 +143,11 @@ class StudioColours:
     def identity(self) -> str:
         """Digest of the photos' names."""
         return digest_of([path.name for pair in self.pairs for path in pair])
+
+    @property
+    def count(self) -> int:
+        """How many pairs there are."""
+        return len(self.pairs)
 
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair and crop both alike."""
@@ -174,9 +190,9 @@ def new_net(seed: int = 0) -> Csrnet:
 
 @torch.no_grad()
 def head_start(net: Csrnet, source: ColourSource, seed: int) -> None:
-    """Solve a new network's heads over HEAD_START drawn pairs; training goes on from there."""
+    """Solve a new network's heads over drawn pairs; training goes on from there."""
     system = tones.empty_system()
-    for index in range(HEAD_START):
+    for index in range(min(HEAD_START, DRAWS * source.count)):
         rng = np.random.default_rng((seed, index))
         photo, wanted = source.draw(rng, int(rng.integers(*SMALL_SIDES)))
         places = rng.integers(photo.shape[0] * photo.shape[1], size=PIXELS)
@@ -374,18 +390,3 @@ def judge(net: Csrnet, pairs: Sequence[Coloured]) -> Verdict:
     harm = float(np.mean(harms)) if harms else None
     means = [float(np.mean(values)) if values else 0.0 for values in (befores, afters, gains)]
     return Verdict(means[0], means[1], means[2], harm)
-
-
-def psnr(one: Floats, other: Floats) -> float:
-    """PSNR of images in [0, 1], in dB, 60 at most."""
-    error = float(np.mean((one.astype(np.float64) - other) ** 2))
-    return float(min(60.0, -10 * np.log10(max(error, 1e-12))))
-
-
-def lab_distance(one: Floats, other: Floats) -> Floats:
-    """CIE 1976 distance of (P, 3) sRGB colours in [0, 1], white D65: (P,)."""
-    labs = [
-        cv2.cvtColor(np.ascontiguousarray(image[None], np.float32), cv2.COLOR_RGB2Lab)[0]
-        for image in (one, other)
-    ]
-    return np.asarray(np.linalg.norm(labs[0] - labs[1], axis=1), np.float32)

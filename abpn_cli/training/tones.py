@@ -13,15 +13,18 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from ..nets.csrnet import CONDITION, Csrnet, make_identity
+from ..nets.csrnet import CONDITION, ConditionNetwork, Csrnet, make_identity
 from .synthesis import Floats
 
 HINGES = (0.06, 0.15, 0.28, 0.42, 0.58, 0.76)  # where a channel's curve may bend
+LEVELS = (0.05, 0.15, 0.3, 0.45, 0.6, 0.75, 0.9)  # of a channel that the condition tells apart
+GREYS = (0.02, 0.1, 0.22, 0.38, 0.52, 0.68, 0.95)  # of their mean
+DRAWN = 0.002  # deviation of what is not laid out
 PER_CHANNEL = len(HINGES) + 3  # features: hinges, and red, green and blue to take from
 FIRST = 3  # feature of the basis; those before it carry the colours through
 TERMS = PER_CHANNEL + 1  # of a channel's curve: its features, and a constant
+REACH = 16.0  # a slope may fall by so much before ReLU cuts it off: 1 + its scale stays above 0
 RIDGE = 1e-4  # of the mean of the system's diagonal
 
 
@@ -33,7 +36,7 @@ def lay_out(net: Csrnet, seed: int) -> None:
     torch.manual_seed(seed)
     make_identity(net)
     with torch.no_grad():
-        _draw_condition(net)
+        _lay_out_condition(net.cond_net)
         first, second, third = net.conv1, net.conv2, net.conv3
         assert first.bias is not None and second.bias is not None
         for channel in range(3):
@@ -51,8 +54,8 @@ def lay_out(net: Csrnet, seed: int) -> None:
             for row in rows:
                 second.weight[row, row] = 1
                 second.weight[back, row] = 1
-                third.weight[channel, row] = 1
-            third.weight[channel, back] = -1
+                third.weight[channel, row] = REACH
+            third.weight[channel, back] = -REACH
 
 
 def features_of(channel: int) -> list[int]:
@@ -61,21 +64,34 @@ def features_of(channel: int) -> list[int]:
     return list(range(start, start + PER_CHANNEL))
 
 
-def _draw_condition(net: Csrnet) -> None:
-    """Draw convolutions that look at soft colours: their mean tells as much as a histogram."""
-    for conv, smooth in ((net.cond_net.conv1, True), (net.cond_net.conv2, False)):
+def _lay_out_condition(net: ConditionNetwork) -> None:
+    """Let the condition tell how much of a photo is how light, and which colours it leans to.
+
+    The first layer blurs, and takes each channel above each of LEVELS, differences of channels, and
+    grey above GREYS; the two others pass that on, and what they will learn is drawn small.
+    """
+    first = net.conv1
+    wanted = [(channel, level) for channel in range(3) for level in LEVELS]
+    rows = torch.zeros(CONDITION, 3)
+    bias = torch.zeros(CONDITION)
+    for row, (channel, level) in enumerate(wanted):
+        rows[row, channel], bias[row] = 1, -level
+    leaning = ((1, -1, 0), (-1, 1, 0), (0, -1, 1), (0, 1, -1))
+    for row, colour in enumerate(leaning, start=len(wanted)):
+        rows[row] = torch.tensor(colour)
+    for row, level in enumerate(GREYS, start=len(wanted) + len(leaning)):
+        rows[row], bias[row] = 1 / 3, -level
+    assert first.bias is not None
+    first.bias.copy_(bias)
+    shape = first.weight.shape
+    first.weight.copy_((rows / (shape[2] * shape[3]))[:, :, None, None].expand(shape))
+    first.weight.add_(torch.randn(shape) * DRAWN)
+    for conv in (net.conv2, net.conv3):
         assert conv.bias is not None
-        if smooth:
-            colours = torch.randn(CONDITION, 3, 1, 1) / conv.kernel_size[0] ** 2
-            conv.weight.copy_(
-                colours.expand_as(conv.weight) * 1.5 + 0.03 * torch.randn_like(conv.weight)
-            )
-        else:
-            nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        conv.bias.normal_(std=0.4)
-    assert net.cond_net.conv3.bias is not None
-    nn.init.kaiming_normal_(net.cond_net.conv3.weight, nonlinearity="relu")
-    net.cond_net.conv3.bias.normal_(std=0.4)
+        conv.bias.zero_()
+        conv.weight.normal_(std=DRAWN)
+        for row in range(CONDITION):
+            conv.weight[row, row, 1, 1] += 1
 
 
 class System(NamedTuple):
@@ -126,7 +142,7 @@ def solve(net: Csrnet, system: System) -> None:
             found = np.linalg.solve(matrix + ridge * np.eye(len(matrix)), system.wanted[channel])
             slopes = torch.from_numpy(found.reshape(TERMS, CONDITION + 1)).float()
             rows = features_of(channel)
-            net.cond_scale2.weight[rows] = slopes[:-1, :-1]
-            net.cond_scale2.bias[rows] = slopes[:-1, -1]
+            net.cond_scale2.weight[rows] = slopes[:-1, :-1] / REACH
+            net.cond_scale2.bias[rows] = slopes[:-1, -1] / REACH
             net.cond_shift3.weight[channel] = slopes[-1, :-1]
             net.cond_shift3.bias[channel] = slopes[-1, -1]
