@@ -173,7 +173,7 @@ def test_a_cube_of_a_locked_look_comes_with_many_photos(tmp_path):
     ("words", "code", "told_"),
     [
         ((), 2, "--style is missing"),
-        (("--style", "flim"), 5, "Styles found: auto, film, warm"),
+        (("--style", "flim"), 5, "Styles found: film, warm"),
         (("--style", "mend"), 5, "`abpn retouch --task mend`"),
         (("--style", "warm,flim:0.4"), 5, "no weights for this style"),
         (("--style", "warm", "--strength", "1.1"), 2, "--strength 1.1"),
@@ -209,3 +209,9 @@ def test_the_list_of_weights_says_which_verb_uses_them(tmp_path):
     _, out, _ = abpn("weights", "--json", "-", cwd=tmp_path)
     verbs = {row["task"]: row["verb"] for row in json.loads(out)}
     assert (verbs["warm"], verbs["mend"], verbs["cloth"]) == ("grade", "retouch", "retouch")
+
+
+def test_verify_says_that_grading_may_change_every_pixel(shoot):
+    assert grade("--style", "warm", cwd=shoot)[0] == 0
+    code, out, _ = abpn("verify", "out", cwd=shoot)
+    assert code == 0 and "3 ok" in out and "grading may change every pixel" in out

@@ -111,6 +111,8 @@ class Gates:
 
         if made.verb == "remove":
             raise NotHereError("what was removed is known where --save-mask kept its mask")
+        if made.provenance.style:
+            raise NotHereError("grading may change every pixel")
         key = _Key(made.weights, made.device, made.precision, made.detail, made.keep_moles)
         with self._lock:
             if key not in self._known:

@@ -82,11 +82,11 @@ def grade(
 ) -> None:
     """Grade photos and folders of photos; the sources are never changed.
 
-    Example: abpn grade shoot --out graded --style auto
+    Example: abpn grade shoot --out graded --style film
     """
     if style is None:
         raise UsageError(
-            "--style is missing. Name one, as in --style auto; `abpn weights` lists them."
+            "--style is missing. Name one, as in --style film; `abpn weights` lists them."
         )
     mix = styles.mix_of(style)
     if weights is not None and len(mix) > 1:

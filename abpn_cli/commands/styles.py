@@ -30,8 +30,8 @@ class Share(NamedTuple):
 def mix_of(text: str) -> tuple[Share, ...]:
     """Read `--style`: names separated by commas, each with its share behind a colon, or without.
 
-    What the shares leave goes, in equal parts, to the names without one: "auto,film:0.4" is six
-    parts of auto and four of film. Returned in an order of ours, as theirs changes nothing.
+    What the shares leave goes, in equal parts, to the names without one: "warm,film:0.4" is six
+    parts of warm and four of film. Returned in an order of ours, as theirs changes nothing.
 
     Raises:
         UsageError: no name, one twice, or shares that make no whole.
@@ -45,10 +45,10 @@ def mix_of(text: str) -> tuple[Share, ...]:
     rest = 1 - sum(given)
     if abs(rest) <= ROUNDING if free else abs(rest) > ROUNDING:
         told = "nothing is left for the others" if free else f"the shares add up to {1 - rest:g}"
-        raise UsageError(f"--style {text}: {told}. Write it as auto,film:0.4.")
+        raise UsageError(f"--style {text}: {told}. Write it as warm,film:0.4.")
     if rest < -ROUNDING:
         raise UsageError(
-            f"--style {text}: the shares add up to {1 - rest:g}. Write it as auto,film:0.4."
+            f"--style {text}: the shares add up to {1 - rest:g}. Write it as warm,film:0.4."
         )
     return tuple(
         Share(name, rest / free if share is None else share) for name, share in sorted(shares)
@@ -69,7 +69,7 @@ def _share(text: str, part: str) -> tuple[str, float | None]:
     if not 0 < share <= 1:
         raise UsageError(
             f"--style {text}: '{number}' is no share. Give a number above 0, 1 at most, as in "
-            "auto,film:0.4."
+            "warm,film:0.4."
         )
     return name, share
 

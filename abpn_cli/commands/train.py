@@ -104,9 +104,7 @@ def train(
             help=f"Steps in all, in place of --epochs. [default: {STEPS_FROM} with --from]"
         ),
     ] = None,
-    batch: Annotated[
-        int | None, typer.Option(help="Photos a step. [default: 8; 4 with csrnet]")
-    ] = None,
+    batch: Annotated[int | None, typer.Option(help="Photos a step. [default: 8]")] = None,
     rate: Annotated[
         float | None,
         typer.Option(help="Learning rate of Adam. [default: 5e-4; 2e-4 with --from]"),

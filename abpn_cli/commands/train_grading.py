@@ -15,10 +15,10 @@ from .train_means import check_out, teller
 if TYPE_CHECKING:
     from ..training.grading import Base, Coloured, ColourSource, Verdict
 
-STEPS = 3000
+STEPS = 2000
 STEPS_FROM = 600  # of a style that goes on from another
-BATCH = 4
-RATE = 2e-3
+BATCH = 8
+RATE = 3e-4
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
 
@@ -131,7 +131,7 @@ def _start_of(asked: StyleAsked) -> Base | None:
 
     if asked.start is None:
         if asked.freeze_base:
-            raise UsageError("--freeze-base wants a base. Name a style, as in --from auto.")
+            raise UsageError("--freeze-base wants a base. Name a style, as in --from film.")
         return None
     file = asked.start if asked.start.is_file() else find(str(asked.start), GRADE)
     return style_from(file)

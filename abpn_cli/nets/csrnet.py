@@ -18,7 +18,7 @@ from torch.nn import functional as F
 WIDTH = 64  # of the base network's features
 CONDITION = 32  # numbers that stand for a photo
 MIN_SIDE = 5  # px: the first convolution is 7 wide, and is given 1 px of padding on either side
-CONDITION_GAIN = 1.5  # of a new condition network's layers, above what keeps features as large
+CONDITION_GAIN = 1.0  # of a new condition network's layers, above what keeps features as large
 BASE = ("conv1.", "conv2.", "conv3.")  # parameters of the base network, which styles share
 
 

@@ -17,9 +17,9 @@ from .synthesis import Floats
 Curve = NDArray[np.float64]  # (256,), values in [0, 1] of an 8-bit scale
 
 LUMA = np.array([0.299, 0.587, 0.114], np.float32)  # ITU-R BT.601, of encoded values
-STOPS = (-2.2, 1.3)  # exposure; more up would burn out what no grading brings back
-WARMTH = 0.38  # most, of the logarithm of red against blue in linear light, each way
-TINT = 0.14  # most, of the logarithm of green in linear light
+STOPS = (-3.0, 1.6)  # exposure; more up would burn out what no grading brings back
+WARMTH = 0.6  # most, of the logarithm of red against blue in linear light, each way
+TINT = 0.2  # most, of the logarithm of green in linear light
 SCALE = np.linspace(0.0, 1.0, 256)
 
 
@@ -47,7 +47,7 @@ def from_light(light: Curve) -> Curve:
 
 def draw_damage(rng: Generator) -> Damage:
     """Draw a damage, from hardly any to severe; each of its parts is there or not."""
-    severity = rng.uniform(0.35, 1.0)
+    severity = rng.uniform(0.6, 1.0)
     light = to_light(SCALE)[None] * _gains(rng, severity)[:, None]
     curves = from_light(_shoulder(light) if rng.random() < 0.5 else light)
     if rng.random() < 0.7:
@@ -58,9 +58,9 @@ def draw_damage(rng: Generator) -> Damage:
 
 def _gains(rng: Generator, severity: float) -> NDArray[np.float64]:
     """Draw what linear red, green, blue are multiplied by: exposure and white balance."""
-    stops = severity * rng.uniform(*STOPS) if rng.random() < 0.8 else 0.0
+    stops = severity * rng.uniform(*STOPS) if rng.random() < 0.9 else 0.0
     warmth, tint = 0.0, 0.0
-    if rng.random() < 0.7:
+    if rng.random() < 0.8:
         warmth, tint = severity * rng.uniform(-WARMTH, WARMTH), severity * rng.uniform(-TINT, TINT)
     gains: NDArray[np.float64] = 2**stops * np.exp(np.array([warmth, tint, -warmth]))
     return gains

@@ -22,8 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError, WeightsError, shown
-from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size, make_identity
+from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
+from . import tones
 from .damage import damaged, draw_damage
 from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
@@ -32,8 +33,10 @@ from .train import commit
 
 LONG_SIDE = 500  # px of the copies that conditions are read from
 SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twentieth of the time
-PIXELS = 2048  # of a photo that a step looks at
+PIXELS = 1024  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
+HEAD_START = 1500  # drawn pairs by which a new network's heads are solved, at most
+DRAWS = 8  # of each photo for that
 UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
 LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
 ADAM_BETAS = (0.9, 0.99)  # as published
@@ -56,6 +59,10 @@ class ColourSource(Protocol):
     def identity(self) -> str:
         """Digest of what and how."""
 
+    @property
+    def count(self) -> int:
+        """How many photos, or pairs of them, it draws from."""
+
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair, its long side `side` px at most."""
 
@@ -71,9 +78,9 @@ class Settings:
     """
 
     steps: int
-    rate: float = 2e-3
-    whole: float = 0.08
-    batch: int = 4
+    rate: float = 3e-4
+    whole: float = 0.04
+    batch: int = 8
     seed: int = 0
     every: int = 500
     average: float = 0.998
@@ -107,6 +114,11 @@ class Damaged:
         """Digest of the photos' names."""
         return digest_of(self._names, UNTOUCHED)
 
+    @property
+    def count(self) -> int:
+        """How many photos there are."""
+        return len(self.photos)
+
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a photo, crop it, and put it wrong."""
         photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
@@ -130,6 +142,11 @@ class StudioColours:
     def identity(self) -> str:
         """Digest of the photos' names."""
         return digest_of([path.name for pair in self.pairs for path in pair])
+
+    @property
+    def count(self) -> int:
+        """How many pairs there are."""
+        return len(self.pairs)
 
     def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair and crop both alike."""
@@ -163,11 +180,25 @@ def tensor_of(image: Floats) -> Tensor:
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
 
 
-def new_net() -> Csrnet:
-    """A network that starts from the identity."""
+def new_net(seed: int = 0) -> Csrnet:
+    """A network that returns what it is given, its features laid out for `head_start`."""
     net = Csrnet(CsrnetConfig(LONG_SIDE))
-    make_identity(net)
+    tones.lay_out(net, seed)
     return net
+
+
+@torch.no_grad()
+def head_start(net: Csrnet, source: ColourSource, seed: int) -> None:
+    """Solve a new network's heads over drawn pairs; training goes on from there."""
+    system = tones.empty_system()
+    for index in range(min(HEAD_START, DRAWS * source.count)):
+        rng = np.random.default_rng((seed, index))
+        photo, wanted = source.draw(rng, int(rng.integers(*SMALL_SIDES)))
+        places = rng.integers(photo.shape[0] * photo.shape[1], size=PIXELS)
+        condition = net.condition(tensor_of(photo))[0].numpy()
+        before, after = (image.reshape(-1, 3)[places] for image in (photo, wanted))
+        tones.add_photo(system, condition, before, after)
+    tones.solve(net, system)
 
 
 class GradeTrainer:
@@ -176,7 +207,8 @@ class GradeTrainer:
     def __init__(self, settings: Settings, source: ColourSource, start: Csrnet | None) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.source = settings, source
-        self.net = new_net() if start is None else deepcopy(start)
+        self.new = start is None  # and so its heads are still to be solved
+        self.net = new_net(settings.seed) if start is None else deepcopy(start)
         self.net.train()
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(not (settings.freeze_base and name.startswith(BASE)))
@@ -192,6 +224,9 @@ class GradeTrainer:
         checkpoint: Path,
     ) -> None:
         """Train from the step at hand to the last; report: step, losses by name, photos seen."""
+        if self.new and self.step == 0:
+            head_start(self.net, self.source, self.settings.seed)
+            self.average.load_state_dict(self.net.state_dict())
         while self.step < self.settings.steps:
             for group in self.adam.param_groups:
                 group["lr"] = rate_at(self.step, self.settings)

@@ -1,0 +1,217 @@
+"""Styles are learnt: damages are what they say, runs go on, a film look comes out of 30 pairs."""
+
+from __future__ import annotations
+
+import json
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from command import abpn
+from shoots import load, save
+from styles import save_style, style_net
+
+from abpn_cli import weights
+from abpn_cli.errors import UsageError
+from abpn_cli.nets.csrnet import BASE
+from abpn_cli.training.damage import SCALE, damaged, draw_curve, draw_damage, from_light, to_light
+from abpn_cli.training.grading import (
+    Damaged,
+    GradeTrainer,
+    Settings,
+    damaged_pairs,
+    judge,
+    lab_distance,
+    new_net,
+    psnr,
+    rate_at,
+)
+
+
+def scene(seed, height=60, width=80):
+    """Soft shapes in many colours, as BGR pixels."""
+    rng = np.random.default_rng(seed)
+    shapes = cv2.resize(rng.random((5, 6, 3)), (width, height), interpolation=cv2.INTER_CUBIC)
+    light = rng.uniform(0.5, 1.0)
+    return np.rint(np.clip(shapes * light + rng.normal(0, 0.02, shapes.shape), 0, 1) * 255).astype(
+        np.uint8
+    )
+
+
+def film(pixels):
+    """A made-up film: faded blacks, an S-curve, warm lights and green shadows. BGR."""
+    x = pixels / 255
+    x = 0.06 + 0.9 * (0.5 * x + 0.5 * x * x * (3 - 2 * x))
+    x = x * np.array([0.9, 1.0, 1.06]) + np.array([0.0, 0.015, -0.01])
+    return np.rint(np.clip(x, 0, 1) * 255).astype(np.uint8)
+
+
+@pytest.fixture
+def studio(tmp_path):
+    """Thirty pairs, before/NN.png and after/NN.png."""
+    for number in range(30):
+        pixels = scene(number)
+        save(tmp_path / "before" / f"{number:02}.png", pixels)
+        save(tmp_path / "after" / f"{number:02}.png", film(pixels))
+    return tmp_path
+
+
+def test_light_and_back_is_what_it_was():
+    assert np.allclose(from_light(to_light(SCALE)), SCALE, atol=1e-6)
+
+
+def test_every_tone_curve_rises_and_stays_in_range():
+    for seed in range(100):
+        curve = draw_curve(np.random.default_rng(seed), 1.0)
+        assert curve.shape == (256,) and curve.min() >= 0 and curve.max() <= 1
+        assert (np.diff(curve) >= -1e-12).all()
+
+
+def test_damages_are_the_same_for_the_same_seed_and_range_from_slight_to_severe():
+    photo = scene(1)
+    errors = []
+    for seed in range(60):
+        one, other = (damaged(photo, draw_damage(np.random.default_rng(seed))) for _ in range(2))
+        assert (one == other).all() and one.dtype == np.float32
+        assert one.min() >= 0 and one.max() <= 1
+        errors.append(psnr(one, photo / np.float32(255)))
+    assert min(errors) < 14 and max(errors) > 28
+
+
+def test_rates_rise_and_fall():
+    settings = Settings(100, rate=1.0)
+    rates = [rate_at(step, settings) for step in range(100)]
+    assert rates[0] < 0.1 and max(rates) > 0.9 and rates[-1] < 0.03
+
+
+def test_lab_distance_is_that_of_cie_1976():
+    from skimage.color import rgb2lab
+
+    colours = np.random.default_rng(0).random((2, 50, 3)).astype(np.float32)
+    wanted = np.linalg.norm(rgb2lab(colours[0]) - rgb2lab(colours[1]), axis=1)
+    assert np.allclose(lab_distance(*colours), wanted, rtol=0.02)  # OpenCV interpolates
+
+
+@pytest.fixture
+def clean(tmp_path):
+    return [save(tmp_path / "clean" / f"{n}.png", scene(n)) for n in range(3)]
+
+
+def test_doing_nothing_gains_nothing_and_harms_nothing(clean):
+    verdict = judge(new_net(), damaged_pairs(clean, seed=1))
+    assert verdict.before == pytest.approx(verdict.after, abs=0.01)
+    assert verdict.gain == pytest.approx(0, abs=0.01) and verdict.harm < 0.01
+
+
+def test_a_run_that_was_killed_goes_on_to_the_same_end(tmp_path, clean):
+    source = Damaged(clean, tmp_path)
+    settings = Settings(6, batch=1, every=3)
+    ends = []
+    for stop in (False, True):
+        trainer = GradeTrainer(settings, source, style_net(5))
+        path = tmp_path / f"{stop}.safetensors"
+
+        def judged(step, net, stop=stop):
+            if stop and step == 6:
+                raise KeyboardInterrupt
+
+        if stop:
+            with pytest.raises(KeyboardInterrupt):
+                trainer.run(lambda *told: None, judged, path)
+            trainer = GradeTrainer(settings, source, style_net(5))
+            trainer.resume(path)
+            assert trainer.step == 3
+        trainer.run(lambda *told: None, lambda *told: None, path)
+        ends.append(trainer.average.state_dict())
+    assert all((ends[0][name] == ends[1][name]).all() for name in ends[0])
+
+
+def test_a_run_does_not_go_on_with_other_settings(tmp_path, clean):
+    source = Damaged(clean, tmp_path)
+    trainer = GradeTrainer(Settings(1, batch=1), source, None)
+    trainer.save(tmp_path / "c.safetensors")
+    with pytest.raises(UsageError, match="other settings"):
+        GradeTrainer(Settings(2, batch=1), source, None).resume(tmp_path / "c.safetensors")
+
+
+def test_a_frozen_base_stays_and_the_condition_learns(tmp_path, clean):
+    start = style_net(5)
+    trainer = GradeTrainer(Settings(3, batch=1, freeze_base=True), Damaged(clean, tmp_path), start)
+    trainer.run(lambda *told: None, lambda *told: None, tmp_path / "c.safetensors")
+    learnt, had = trainer.average.state_dict(), start.state_dict()
+    for name, tensor in had.items():
+        assert (learnt[name] == tensor).all() == name.startswith(BASE), name
+
+
+def gain_on_a_new_photo(folder):
+    """How much nearer `abpn grade` brings a photo that is in no pair to the film look, in dB."""
+    save(folder / "new" / "a.png", scene(99))
+    assert abpn("grade", "new", "-o", "done", "--style", "film", cwd=folder)[0] == 0
+    wanted = film(scene(99)) / 255
+    before, after = (load(folder / name / "a.png") / 255 for name in ("new", "done"))
+    return psnr(after, wanted) - psnr(before, wanted)
+
+
+@pytest.fixture
+def user(studio, monkeypatch):
+    monkeypatch.setattr("abpn_cli.weights.user_data_path", lambda *a, **k: studio / "user")
+    return studio / "user" / "weights"
+
+
+def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
+    code, _, err = abpn(
+        "train", "--net", "csrnet", "--pairs", "before", "after", "--task", "film", "--steps", "2",
+        "--batch", "1", "-o", "run", cwd=studio,
+    )  # fmt: skip
+    assert code == 0, err
+    card = json.loads((studio / "run" / "film.json").read_text())
+    assert card["data"] == {"pairs": 27, "held out": 3} and card["metrics"]["gain"] > 4
+    assert gain_on_a_new_photo(studio) > 4
+
+
+def test_a_film_look_is_learnt_with_the_base_frozen(studio, user):
+    base = new_net()
+    weights.save(user / "base.safetensors", base, weights.Header("csrnet", {}, "base"))
+    code, _, err = abpn(
+        "train", "--net", "csrnet", "--pairs", "before", "after", "--from", "base",
+        "--freeze-base", "--task", "film", "--steps", "150", "--batch", "2", "--rate", "1e-3",
+        "-o", "run", cwd=studio,
+    )  # fmt: skip
+    assert code == 0, err
+    net, _ = weights.load(user / "film.safetensors", torch.device("cpu"))
+    for name, tensor in net.state_dict().items():
+        assert (tensor == base.state_dict()[name]).all() == name.startswith(BASE), name
+    card = json.loads((studio / "run" / "film.json").read_text())
+    assert card["from"]["file"] == "base.safetensors"
+    assert gain_on_a_new_photo(studio) > 4
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 2, "names the style"),
+        (("--task", "a,b"), 2, "no comma"),
+        (("--task", "face"), 2, "a name of abpn's own"),
+        (("--task", "x", "--freeze-base"), 2, "wants a base"),
+        (("--task", "x", "--from", "cloth"), 5, "`abpn retouch --task cloth`"),
+        (("--task", "x", "--gate", "0.1", "0.2"), 2, "--gate is not for --net csrnet"),
+        (("--task", "x", "--photos", "before"), 2, "either --pairs"),
+        (("--net", "abpn", "--freeze-base", "--task", "x"), 2, "--freeze-base is for"),
+    ],
+)
+def test_what_cannot_be_trained_is_one_line(studio, words, code, told):
+    pairs = ("--pairs", "before", "after")
+    found, out, err = abpn("train", "--net", "csrnet", *pairs, "-o", "run", *words, cwd=studio)
+    assert (found, out) == (code, "") and told in err and err.count("\n") == 1
+
+
+def test_a_style_from_photos_alone_needs_no_pairs(tmp_path, clean):
+    save_style(tmp_path / "start.safetensors")
+    code, _, err = abpn(
+        "train", "--net", "csrnet", "--photos", "clean", "--task", "mine", "--steps", "2",
+        "--batch", "1", "--from", "start.safetensors", "-o", "run", cwd=tmp_path,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "CIE76 from photos that are right" in err
+    assert weights.check(tmp_path / "run" / "mine.safetensors") == "ok"
