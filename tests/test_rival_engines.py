@@ -201,7 +201,7 @@ def test_a_photo_larger_than_memory_allows_is_refused(engines, tmp_path):
         path = save(engines[name][0], tmp_path / f"{name}.safetensors")
         engine = make_engine({"": path}, Means("cpu", max_bytes=500 * 2**20))
         with pytest.raises(PhotoError, match="--max-memory"):
-            engine.retouch(photo_of(8000, 9000))
+            engine.retouch(Photo(np.zeros((8000, 9000, 3), np.uint8)))
         with pytest.raises(PhotoError, match="too few"):
             engine.retouch(photo_of(8, 90))
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import pytest
 from command import abpn
@@ -39,7 +39,10 @@ MAY_IMPORT = {
         "training/train.py",  # asks git for the commit that goes into a checkpoint
     },
     # libjpeg's coefficients, of sources that decoded strictly
-    "ctypes": {"codecs/coefficients.py"},
+    "ctypes": {
+        "codecs/coefficients.py",
+        "engine/native/__init__.py",  # the kernel of ours that an install may have built
+    },
     # pairs of local sockets between us and our decoding processes
     "socket": {"codecs/pool.py", "codecs/protocol.py", "codecs/worker.py"},
 }
@@ -57,11 +60,24 @@ def imported_by(tree: ast.AST) -> Iterator[str]:
             yield node.module.split(".")[0]
 
 
+def loads_tensors_alone(node: ast.AST) -> TypeGuard[ast.Call]:
+    """Whether a node is `torch.load(…, weights_only=True)`: a published checkpoint, imported."""
+    return (
+        isinstance(node, ast.Call)
+        and ast.unparse(node.func) == "torch.load"
+        and any(
+            word.arg == "weights_only" and ast.unparse(word.value) == "True"
+            for word in node.keywords
+        )
+    )
+
+
 def forbidden_in(tree: ast.AST) -> Iterator[str]:
+    harmless = {id(node.func) for node in ast.walk(tree) if loads_tensors_alone(node)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call) and isinstance(node.func, ast.Name):
             yield from {node.func.id} & CALLS
-        if isinstance(node, ast.Attribute):
+        if isinstance(node, ast.Attribute) and id(node) not in harmless:
             yield from {".".join(ast.unparse(node).split(".")[-2:])} & METHODS
         if isinstance(node, ast.keyword) and node.arg in ("shell", "allow_pickle"):
             yield node.arg
@@ -81,6 +97,7 @@ def test_no_file_of_ours_unpickles_runs_text_or_reaches_the_network(file: Path) 
 def test_the_search_sees_what_it_looks_for() -> None:
     text = (
         "import pickle, urllib.request\nfrom http import client\nx = torch.load(p)\neval('1')\n"
+        "y = torch.load(p, weights_only=True)\n"
         "np.load(p, allow_pickle=True)\nsubprocess.run(c, shell=True)\nos.system('x')\n"
     )
     tree = ast.parse(text)

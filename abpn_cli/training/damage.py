@@ -46,7 +46,7 @@ def from_light(light: Curve) -> Curve:
 
 
 def draw_damage(rng: Generator) -> Damage:
-    """Draw a damage, from hardly any to severe; each of its parts is there or not."""
+    """Draw a damage, from slight to severe; each of its parts is there or not."""
     severity = rng.uniform(0.6, 1.0)
     light = to_light(SCALE)[None] * _gains(rng, severity)[:, None]
     curves = from_light(_shoulder(light) if rng.random() < 0.5 else light)
