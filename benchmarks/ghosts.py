@@ -92,7 +92,8 @@ def far_side(image: Floats, cloth: Floats, studio: bool, change: Floats) -> Bool
     beyond = as_floats(outside & ~within(inside, BEYOND))
     box = (4 * BEYOND + 1, 4 * BEYOND + 1)
     own = cv2.blur(np.abs(change) * beyond, box) / np.maximum(cv2.blur(beyond, box), 1e-3)
-    return outside & within(outline, REACH) & beside & (own < OWN)
+    found: Bools = outside & within(outline, REACH) & beside & (own < OWN)
+    return found
 
 
 def spills(engine: Retoucher, labels: Labels, path: Path, studio: bool) -> list[Spill]:
