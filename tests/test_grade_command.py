@@ -183,11 +183,15 @@ def test_a_cube_of_a_locked_look_comes_with_many_photos(tmp_path):
         (("--style", "warm", "--export-cube", "in"), 7, "is a folder"),
         (("--style", "warm", "--export-cube", "in/a.png"), 2, "is a photo"),
         (("--style", "warm", "--export-cube", "file/a.cube"), 7, "file"),
+        (("--style", "warm", "--export-cube", "in/a.xmp"), 2, "no cube"),
+        (("--style", "warm", "--export-cube", "user/weights/warm.safetensors"), 2, "no cube"),
+        (("--style", "warm", "--export-cube", "x.json", "--json", "x.json"), 2, "this run"),
     ],
 )
 def test_what_cannot_be_is_one_line_and_nothing_written(tmp_path, words, code, told_):
     save(tmp_path / "in" / "a.png", picture())
     (tmp_path / "file").write_text("no folder")
+    (tmp_path / "in" / "a.xmp").write_text("<x:xmpmeta/>")
     before = tree(tmp_path)
     found, out, err = grade(*words, cwd=tmp_path)
     assert (found, out) == (code, "")

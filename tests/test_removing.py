@@ -120,7 +120,7 @@ def test_a_hole_too_large_is_refused_with_advice_unless_forced(weights_file):
     photo = photo_of(128, 128)
     mask = np.zeros((128, 128), np.float32)
     mask[25:105, 22:107] = 1
-    with pytest.raises(PhotoError, match=r"42% of what is around it.*--force"):
+    with pytest.raises(PhotoError, match=r"54% of what is around it.*--force"):
         Remover(Wish(), weights_file).retouch(photo, only=mask)
     done, _ = Remover(Wish(force=True), weights_file).retouch(photo, only=mask)
     assert (done.pixels != photo.pixels).any()
@@ -128,8 +128,34 @@ def test_a_hole_too_large_is_refused_with_advice_unless_forced(weights_file):
 
 def test_a_mask_of_everything_is_refused_even_if_forced(weights_file):
     photo = photo_of(300, 300)
-    with pytest.raises(PhotoError, match="all of it is marked"):
+    with pytest.raises(PhotoError, match="nothing to fill it from"):
         Remover(Wish(force=True), weights_file).retouch(photo, only=np.ones((300, 300), np.float32))
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_specks_that_leave_no_patch_to_copy_are_refused(force):
+    photo, specks = Photo(weave(160, 160)), np.zeros((160, 160), np.float32)
+    specks[4::8, 4::8] = 1  # 1.6 % of it, and all of it once their outlines have grown
+    with pytest.raises(PhotoError, match="nothing to fill it from"):
+        Remover(Wish(force=force)).retouch(photo, only=specks)
+
+
+def test_a_feather_that_leaves_no_patch_to_copy_is_refused():
+    with pytest.raises(PhotoError, match="smaller --feather"):
+        Remover(Wish((Spot(80, 60, 36),), feather=64)).retouch(Photo(weave(120, 160)))
+
+
+def test_the_outline_of_a_thin_line_grows_by_a_few_pixels_in_a_large_window():
+    wire = np.zeros((600, 4000), np.float32)
+    wire[300:303, 100:3900] = 1
+    gate = Remover(Wish(feather=0)).gate(Photo(weave(600, 4000)), wire)
+    assert np.flatnonzero(gate.any(1)).size <= 3 + 2 * 8
+
+
+@pytest.mark.parametrize("radius", [1e9, 1e300])
+def test_a_disc_of_any_radius_is_refused_in_words(radius):
+    with pytest.raises(PhotoError, match="nothing to fill it from"):
+        Remover(Wish((Spot(80, 60, radius),), force=True)).retouch(Photo(weave(120, 160)))
 
 
 def test_a_mask_of_another_size_is_resized_with_a_warning_and_of_another_shape_refused():

@@ -20,6 +20,8 @@ from .options import Compression, Format, OverwriteChoice, RawSpace
 from .output import write_text
 from .regions import ONLY, PROTECT, Regions, find_regions
 
+CUBE_HEAD = 4096  # bytes of a file in which a `.cube` says its size
+
 if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
     from ..codecs import DecodePool
@@ -117,7 +119,7 @@ def grade(
         settings, not_read=not_read, warnings=delivery.unused(quality, writing, planned)
     )
     cube = _Cube(export_cube, styles.title_of(settings, strength), strength)
-    cube.check(planned, lock_look)
+    cube.check(planned, lock_look, json)
     looks = _Looks(
         strength,
         find_regions(ONLY, only, planned),
@@ -166,15 +168,15 @@ class _Cube:
     def __post_init__(self) -> None:
         self.is_due = self.file is not None
 
-    def check(self, planned: Sequence[Job], locked: bool) -> None:
+    def check(self, planned: Sequence[Job], locked: bool, report: Path | None) -> None:
         """Refuse what cannot be meant, before a photo is looked at; nothing is written.
 
         Raises:
-            UsageError: there are several looks, or the file is a photo, or belongs to the run.
+            UsageError: there are several looks, or the file is there and is no cube, or belongs to
+                the run; report: the file of `--json`.
             TargetError: it cannot be written.
         """
         from ..batch.plan import check_out, written_by
-        from ..codecs import sniff
 
         if self.file is None:
             return
@@ -187,11 +189,12 @@ class _Cube:
         if self.file.is_dir():
             raise TargetError(self.file, "is a folder", "Give --export-cube a file.")
         real = self.file.resolve()
-        used = (file for job in planned for file in (job.source, *written_by(job)))
-        if sniff(self.file) is not None or any(real == file.resolve() for file in used):
+        used = [file for job in planned for file in (job.source, *written_by(job))]
+        used += [] if report is None else [report]
+        if not _may_become_cube(self.file) or any(real == file.resolve() for file in used):
             raise UsageError(
-                f"--export-cube {shown(self.file)}: is a photo, or belongs to this run. Name "
-                "another file."
+                f"--export-cube {shown(self.file)}: is a photo or another file that is no cube, or "
+                "belongs to this run. Name another file."
             )
 
     def write(self, grader: Grader, look: Conditions) -> None:
@@ -310,3 +313,20 @@ class _Looks:
             return Finished(Product(done), edit, done.warnings + told)
 
         return work
+
+
+def _may_become_cube(file: Path) -> bool:
+    """Whether nothing is lost by writing a `.cube` here: there is none yet, or it is an older one.
+
+    Raises:
+        TargetError: what is there cannot be read.
+    """
+    if not file.exists():
+        return True
+    try:
+        with file.open("rb") as opened:
+            return b"LUT_3D_SIZE" in opened.read(CUBE_HEAD)
+    except OSError as error:
+        raise TargetError(
+            file, f"cannot be read ({error.strerror})", "Name another file."
+        ) from error

@@ -22,6 +22,7 @@ Bools = NDArray[np.bool_]
 AROUND = 3  # side of a window by that of its hole
 LEAST_SIDE = 512  # px of a window
 GROWN_SHARE = 0.004  # of a window's longer side: what a hole's outline is grown by
+GROWN_MOST = 8  # px of it: a window of many specks is wide, and the specks are not
 MOST_SHARE = 0.25  # of a window that a hole may be
 BLOCK = 16  # px: holes that are as near count as one
 
@@ -148,7 +149,7 @@ def _overlap(one: Tile, other: Tile) -> bool:
 
 def grown_by(window: Tile) -> int:
     """How many pixels a hole's outline is grown by in a window."""
-    return max(1, round(GROWN_SHARE * max(_sides(window))))
+    return min(GROWN_MOST, max(1, round(GROWN_SHARE * max(_sides(window)))))
 
 
 def paste(hole: Bools, window: Window, feather: int) -> Paste:

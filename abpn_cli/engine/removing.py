@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
+from math import hypot
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ from .base import Engine, Worked
 from .colour import Image
 from .crew import Crew
 from .faces import changed_fraction
-from .filling import Filler, HifillFiller, PatchMatchFiller, mirrored
+from .filling import PATCH_RADIUS, Filler, HifillFiller, PatchMatchFiller, mirrored
 from .gate import Plane
 from .holes import MOST_SHARE, Bools, Paste, Window, boxes, grown_by, paste, windows
 from .memory import PROGRAM_BYTES, check_fits
@@ -34,6 +35,7 @@ from .pyramid import Tile
 FEATHER = 4  # px
 MASK_LEVEL = 0.5  # from here on a mask's grey means removal
 NOTHING_MARKED = "Nothing is marked in it: it passes as it is."
+PATCH = np.ones((2 * PATCH_RADIUS + 1, 2 * PATCH_RADIUS + 1), np.uint8)  # what is copied at once
 DISC_SHIFT = 4  # binary digits behind the point, of where a spot lies
 
 
@@ -206,17 +208,21 @@ class Remover(Engine):
         needed = self._needed(photo, [window.tile.area for window in laid])
         check_fits(photo.source, size, needed, self._max_bytes)
         for window in laid:
-            share = float(hole[_clipped(window.tile, size).window].mean())
-            if share >= 1:
+            gone = self._gone(hole, window)
+            if not cv2.erode((~gone).view(np.uint8), PATCH, borderValue=0).any():
                 raise PhotoError(
                     photo.source,
-                    "all of it is marked, and nothing is left to fill it from",
-                    "Mark less: white is what goes, black is what stays.",
+                    "what is marked, with what its outline is grown by, leaves nothing to fill it "
+                    "from",
+                    "Mark less, or give a smaller --feather: white is what goes, black is what "
+                    "stays.",
                 )
+            share = float(gone.mean())
             if share > MOST_SHARE and not self._wish.force:
                 raise PhotoError(
                     photo.source,
-                    f"a hole takes {share:.0%} of what is around it, more than {MOST_SHARE:.0%}",
+                    f"a hole with its grown outline takes {share:.0%} of what is around it, more than "
+                    f"{MOST_SHARE:.0%}",
                     "Mark less at once, or use --force and look at the result.",
                 )
 
@@ -235,10 +241,16 @@ class Remover(Engine):
         """Fill windows: several at once, or one by a network that takes all cores."""
         return list(map(fill, several)) if len(several) == 1 else self._crew.each(fill, several)
 
+    def _gone(self, hole: Bools, window: Window) -> Bools:
+        """What is filled of the part of a window that lies in the photo: holes, grown."""
+        known = (~hole[_clipped(window.tile, (hole.shape[0], hole.shape[1])).window]).view(np.uint8)
+        far = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_5)
+        return np.asarray(far < grown_by(window.tile) + self._wish.feather + 1)
+
     def _filled(self, pixels: Pixels, hole: Bools, window: Window) -> tuple[Paste, Image]:
         """Fill one window; returns where it shows, and the filling there, (h, w, 3)."""
         over = paste(hole, window, self._wish.feather)
-        inside, gone = _cut(pixels, hole, window.tile, grown_by(window.tile) + self._wish.feather)
+        inside, gone = _cut(pixels, self._gone(hole, window), window.tile)
         tile, top, left = over.tile, window.tile.top, window.tile.left
         box = Tile(tile.top - top, tile.bottom - top, tile.left - left, tile.right - left)
         return over, self._filler.fill(inside, gone, box)
@@ -253,13 +265,9 @@ def _lay_over(pixels: Pixels, filling: Image, alpha: Plane) -> None:
     np.copyto(pixels, np.rint(mixed).astype(pixels.dtype), where=share > 0)
 
 
-def _cut(pixels: Pixels, hole: Bools, tile: Tile, reach: int) -> tuple[Pixels, Bools]:
-    """Cut a window, mirrored where it reaches beyond the photo, and its holes grown by `reach`."""
-    size = (hole.shape[0], hole.shape[1])
-    inside = _clipped(tile, size)
-    known = (~hole[inside.window]).view(np.uint8)
-    far = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_5)
-    gone = far < reach + 1
+def _cut(pixels: Pixels, gone: Bools, tile: Tile) -> tuple[Pixels, Bools]:
+    """Cut a window; pixels, and its holes, are mirrored where it reaches beyond the photo."""
+    inside = _clipped(tile, (pixels.shape[0], pixels.shape[1]))
     part = pixels[inside.window]
     pads = [(0, tile.bottom - inside.bottom), (0, tile.right - inside.right)]
     if any(pad for _, pad in pads):
@@ -287,6 +295,7 @@ def _drawn(spots: Sequence[Spot], size: tuple[int, ...], source: Path) -> Bools:
                 f"--points {x:g},{y:g},{radius:g} lies outside the photo, {width} x {height}",
                 "Count from its upper left corner, as it stands upright.",
             )
-        at = [round(length * 2**DISC_SHIFT) for length in (x, y, radius)]
+        reaching = min(radius, hypot(height, width))  # all of the photo
+        at = [round(length * 2**DISC_SHIFT) for length in (x, y, reaching)]
         cv2.circle(drawn, (at[0], at[1]), at[2], 1, -1, cv2.LINE_8, DISC_SHIFT)
     return drawn.astype(np.bool_)
