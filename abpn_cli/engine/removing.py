@@ -221,8 +221,8 @@ class Remover(Engine):
             if share > MOST_SHARE and not self._wish.force:
                 raise PhotoError(
                     photo.source,
-                    f"a hole with its grown outline takes {share:.0%} of what is around it, more than "
-                    f"{MOST_SHARE:.0%}",
+                    f"a hole, its outline grown, takes {share:.0%} of what is around it, more "
+                    f"than {MOST_SHARE:.0%}",
                     "Mark less at once, or use --force and look at the result.",
                 )
 
