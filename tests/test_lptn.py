@@ -49,13 +49,13 @@ def test_it_has_the_parameters_of_the_published_network(variant, bands, paramete
 
 
 @pytest.mark.parametrize("variant", ["repo", "paper"])
-def test_it_does_what_the_published_network_does_at_odd_sizes(variant):
+def test_lptn_does_what_the_published_one_does_at_odd_sizes(variant):
     check_against(ODD, "odd", variant)
 
 
 @needs_golden
 @pytest.mark.parametrize("variant", ["repo", "paper"])
-def test_it_does_what_the_published_network_does_at_even_sizes(variant):
+def test_lptn_does_what_the_published_one_does_at_even_sizes(variant):
     check_against(GOLDEN, "even", variant)
 
 
