@@ -65,7 +65,7 @@ def golden(case, *names):
 @needs_golden
 @pytest.mark.parametrize("case", CASES)
 @torch.inference_mode()
-def test_it_does_what_the_published_network_does(case):
+def test_asapnet_does_what_the_published_one_does(case):
     image, out, parameters, code = golden(case, "in", "out", "lr_params_0", "coords_0")
     net = known(case)
     side = net.config.reduction
