@@ -23,9 +23,9 @@ demo: env
 	@echo "Look in done/: the same tree as examples/shoot, retouched. Start with done/coral_tshirt.jpg"
 	@echo "beside examples/shoot/coral_tshirt.jpg, at 100 %."
 
-# some processes at once, each with whole files of tests
+# some processes at once, each with whole files of tests; torch's threads, as many again in each, would get in each other's way
 test: env
-	$(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
 
 # damaged photos for every parser; SECONDS=3600 for longer
 fuzz: env
