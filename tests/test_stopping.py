@@ -23,6 +23,12 @@ def signals_as_in_a_terminal():
         signal.signal(number, handler)
 
 
+def heard(process):
+    """Wait until a run says that it is stopping."""
+    while "stopping" not in (line := process.stderr.readline()):
+        assert line, "the run has ended"
+
+
 def test_a_first_signal_is_a_wish_and_a_second_an_order():
     left = []
     with stop_on_signals(left.append) as stop:
@@ -95,10 +101,7 @@ def test_a_signal_stops_cleanly(tmp_path, checkpoint, hold, number, code):
         lines = [process.stdout.readline() for _ in range(4)]
         hold.reached("decode")
         send(process, number)
-        said = [process.stderr.readline()]
-        while "stopping" not in said[-1]:
-            said.append(process.stderr.readline())
-            assert said[-1], "the run has ended"
+        heard(process)
         hold.go("decode")
         rest = process.stdout.read()  # communicate() would lose what readline() has buffered
         err = process.stderr.read()
@@ -124,6 +127,7 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, checkpo
         hold.reached("flush")
         assert leftovers(tmp_path / "done")
         send(process, signal.SIGTERM)
+        heard(process)  # of two signals that wait together, the kernel hands over the lower number first
         send(process, signal.SIGINT)
         process.wait(60)
         err = process.stderr.read()
