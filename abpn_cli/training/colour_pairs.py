@@ -88,7 +88,8 @@ class StudioColours:
         pair = self.pairs[int(rng.integers(len(self.pairs)))]
         before, after = (_PHOTOS.pixels(path) for path in pair)
         if after.shape != before.shape:
-            after = cv2.resize(after, before.shape[1::-1], interpolation=cv2.INTER_AREA)
+            size = before.shape[1::-1]
+            after = np.asarray(cv2.resize(after, size, interpolation=cv2.INTER_AREA), np.uint8)
         both = _copy(np.concatenate([before, after], axis=2), rng)
         floats = both.astype(np.float32) / np.float32(255)
         return Coloured(floats[..., :3], floats[..., 3:])
