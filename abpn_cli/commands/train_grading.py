@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..training.colour_pairs import Coloured, ColourSource
     from ..training.grading import Base, Verdict
 
-STEPS = 12_000
+STEPS = 16_000
 STEPS_FROM = 1000  # of a style that goes on from another
 BATCH = 16
 RATE = 2e-3

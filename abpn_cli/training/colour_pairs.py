@@ -1,8 +1,4 @@
-"""Pairs of small copies whose colours differ: a studio's own, or clean photos put wrong.
-
-The copies a run sees are small, for it sees many; and they are smooth, for what the condition
-network reads from a copy of 500 px are edges softer than those of a photo shrunk as far as this.
-"""
+"""Pairs of small copies whose colours differ: a studio's own, or clean photos put wrong."""
 
 from __future__ import annotations
 
@@ -22,10 +18,10 @@ from .pairs import Pair, digest_of
 from .synthesis import Floats
 
 LONG_SIDE = 500  # px of the copies that conditions are read from, when a style is used and judged
-COPY_SIDE = 112  # px of the square copies that a run sees
-DETAIL_SIDE = 56  # px to which they are shrunk before, for smoothness
-UNTOUCHED = 0.45  # share of made pairs whose photo is left as it is: restraint is learnt from them
+COPY_SIDE = 96  # px of the square copies that a run sees: small, for it sees many
+UNTOUCHED = 0.55  # share of made pairs whose photo is left as it is: restraint is learnt from them
 CROPPED = 0.6  # share of pairs that are cropped
+WAYS = 3  # in which a held-out photo is put wrong: the mean of one hangs on its draws
 LEAST_CROP = 0.5  # of a photo's sides: what a crop keeps
 
 _PHOTOS = Gallery(LONG_SIDE)  # of this process
@@ -106,14 +102,13 @@ def _copies(photos: Sequence[NDArray[np.uint8]], rng: Generator) -> list[NDArray
     copies = []
     for photo in photos:
         part = photo[top : top + kept[0], left : left + kept[1]][:, ::step]
-        small = cv2.resize(part, (DETAIL_SIDE, DETAIL_SIDE), interpolation=cv2.INTER_AREA)
-        smooth = cv2.resize(small, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_LINEAR)
-        copies.append(np.asarray(smooth, np.uint8))
+        copy = cv2.resize(part, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_AREA)
+        copies.append(np.asarray(copy, np.uint8))
     return copies
 
 
 def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
-    """Two pairs of each photo, whole at LONG_SIDE: put wrong, and left as it is."""
+    """Pairs of each photo, whole at LONG_SIDE: put wrong in WAYS ways, and left as it is."""
     pairs = []
     for index, path in enumerate(photos):
         photo = _PHOTOS.pixels(path)
@@ -122,8 +117,10 @@ def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
             larger = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_LINEAR)
             photo = np.asarray(larger, np.uint8)
         clean = photo.astype(np.float32) / np.float32(255)
-        damage = draw_damage(np.random.default_rng((seed, index)))
-        pairs += [Coloured(damaged(photo, damage), clean), Coloured(clean, clean)]
+        pairs.append(Coloured(clean, clean))
+        for way in range(WAYS):
+            damage = draw_damage(np.random.default_rng((seed, index, way)))
+            pairs.append(Coloured(damaged(photo, damage), clean))
     return pairs
 
 
