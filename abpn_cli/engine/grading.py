@@ -286,9 +286,8 @@ class Grader(Engine):
             if laid is None:
                 raise no_numbers(source)
             band[:] = laid.pixels
-            all_open = band.shape[0] * band.shape[1]
-            opened = np.count_nonzero(factor) if isinstance(factor, np.ndarray) else all_open
-            return opened, laid.changed
+            opened = np.broadcast_to(factor, band.shape[:2]) > 0
+            return int(np.count_nonzero(opened)), laid.changed
 
         counts = self._crew.each(work, bands(pixels))
         return sum(c[0] for c in counts), sum(c[1] for c in counts)
