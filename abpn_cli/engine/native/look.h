@@ -84,7 +84,7 @@ TARGET INLINE long NAME(graded)(const struct look *looks, int styles, const void
     int32_t old[RGB * BLOCK], new[RGB * BLOCK];
     long changed = 0;
     int missing = 0;
-    for (int i = 0; i < BLOCK; i++) share[i] = *factor;
+    for (int i = 0; i < BLOCK; i++) share[i] = each ? 0 : *factor;
     for (long start = 0; start < pixels; start += BLOCK) {
         int count = pixels - start < BLOCK ? (int)(pixels - start) : BLOCK;
         for (int i = 0; i < BLOCK; i++)
