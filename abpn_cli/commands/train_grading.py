@@ -13,12 +13,13 @@ from . import options
 from .train_means import check_out, teller
 
 if TYPE_CHECKING:
-    from ..training.grading import Base, Coloured, ColourSource, Verdict
+    from ..training.colour_pairs import Coloured, ColourSource
+    from ..training.grading import Base, Verdict
 
-STEPS = 2000
-STEPS_FROM = 600  # of a style that goes on from another
-BATCH = 8
-RATE = 3e-4
+STEPS = 12_000
+STEPS_FROM = 1000  # of a style that goes on from another
+BATCH = 16
+RATE = 2e-3
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
 
@@ -145,7 +146,7 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
         NoPhotoError: there is nothing to learn from.
     """
     from ..errors import NoPhotoError
-    from ..training import grading
+    from ..training import colour_pairs
     from ..training.data import photos_under, read_list, readable, split_by_name
     from ..training.pairs import match_pairs, split
 
@@ -163,8 +164,8 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
             tell(f"warning: {len(matched.pairs)} pairs; a look wants {ENOUGH} and more")
         train, kept = split(matched.pairs)
         about: dict[str, object] = {"pairs": len(train), "held out": len(kept)}
-        source: ColourSource = grading.StudioColours(train)
-        return _Lesson(source, grading.studio_pairs(kept), len(train), about)
+        source: ColourSource = colour_pairs.StudioColours(train)
+        return _Lesson(source, colour_pairs.studio_pairs(kept), len(train), about)
     assert asked.photos is not None
     options.check_folder("--photos", asked.photos)
     root = asked.photos
@@ -179,8 +180,8 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
     if not parts[0]:
         raise NoPhotoError(f"{shown(root)}: no photo to train on. Check --photos and --list.")
     about = {"photos": len(parts[0]), "held out": len(parts[1]), "put wrong": "training/damage.py"}
-    pairs = grading.damaged_pairs(parts[1], seed=1)
-    return _Lesson(grading.Damaged(parts[0], root), pairs, len(parts[0]), about)
+    pairs = colour_pairs.damaged_pairs(parts[1], seed=1)
+    return _Lesson(colour_pairs.Damaged(parts[0], root), pairs, len(parts[0]), about)
 
 
 def _words(verdict: Verdict) -> dict[str, float]:
