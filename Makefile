@@ -10,7 +10,7 @@ STAMP := $(VENV)/.installed
 env: $(STAMP)
 
 # done again only when what is to be installed has changed
-$(STAMP): pyproject.toml constraints.txt build_kernel.py $(wildcard abpn_cli/engine/native/tile.*)
+$(STAMP): pyproject.toml constraints.txt build_kernel.py $(wildcard abpn_cli/engine/native/*.[ch])
 	$(PYTHON) -c 'import sys; sys.exit("abpn needs Python 3.11 or later" if sys.version_info < (3, 11) else 0)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --constraint constraints.txt $(PIP_ARGS) torch

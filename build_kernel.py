@@ -19,7 +19,7 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 FOLDER = Path("abpn_cli", "engine", "native")
-LIBRARY = "_tile.so"
+LIBRARY = "_kernels.so"
 # Nothing of this machine's own: variants for what processors may have stand in the source.
 FLAGS = [
     *("-std=gnu11", "-O3", "-ffp-contract=fast", "-fno-math-errno", "-fno-trapping-math"),
@@ -43,8 +43,8 @@ class KernelHook(BuildHookInterface):  # type: ignore[type-arg]
 
 
 def build(folder: Path) -> str:
-    """Compile tile.c of a folder into its library; return why not, or ""."""
-    library, source, compiler = folder / LIBRARY, folder / "tile.c", find_compiler()
+    """Compile kernels.c of a folder into its library; return why not, or ""."""
+    library, source, compiler = folder / LIBRARY, folder / "kernels.c", find_compiler()
     if compiler is None or not source.exists():
         library.unlink(missing_ok=True)  # one of another source must not stay
         return "there is no C compiler"

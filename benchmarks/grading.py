@@ -1,7 +1,8 @@
 """How good a style is, and how fast: python benchmarks/grading.py --photos DIR --list FILE.
 
 Photos of the list are put wrong as in training, by seeds of their own, and graded; and graded as
-they are, which should change little. Speed is that of a made 24-megapixel photo, decoded.
+they are, which should change little. Speed is that of a made 24-megapixel photo, decoded: in sRGB,
+in Display P3, and with a mask.
 """
 
 from __future__ import annotations
@@ -11,11 +12,14 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
+from abpn_cli.codecs.profiles import DISPLAY_P3, build, srgb_curve, table
+from abpn_cli.engine.gate import Plane
 from abpn_cli.engine.grading import Grader, Style
-from abpn_cli.photo import Photo, Pixels
+from abpn_cli.photo import Metadata, Photo, Pixels
 from abpn_cli.training.colour_pairs import damaged_pairs
 from abpn_cli.training.data import read_list
 from abpn_cli.training.grading import judge, style_from
@@ -34,17 +38,39 @@ def quality(style: Path, photos: Sequence[Path]) -> None:
     )
 
 
-def speed(style: Path, repeats: int) -> None:
-    """Tell the seconds of one photo of SIZE, wall and CPU, the least of some runs."""
+class Case(NamedTuple):
+    """A photo that is timed, and its mask."""
+
+    name: str
+    photo: Photo
+    only: Plane | None = None
+
+
+def cases() -> list[Case]:
+    """Photos of SIZE, decoded."""
     rng = np.random.default_rng(0)
     ramp = np.linspace(0, 60000, SIZE[1])[None, :, None] + rng.normal(0, 800, (*SIZE, 3))
     deep: Pixels = ramp.clip(0, 65535).astype(np.uint16)
+    eight: Pixels = (deep >> 8).astype(np.uint8)
+    wide = Metadata(icc=build("Display P3", DISPLAY_P3, table(srgb_curve)))
+    mask = np.broadcast_to(np.linspace(0, 1, SIZE[1], dtype=np.float32), SIZE)
+    return [
+        Case("16 bits", Photo(deep)),
+        Case("16 bits, Display P3", Photo(deep, wide)),
+        Case("8 bits", Photo(eight)),
+        Case("8 bits, masked", Photo(eight), np.ascontiguousarray(mask)),
+    ]
+
+
+def speed(style: Path, repeats: int) -> None:
+    """Tell the seconds of each case, wall and CPU, the least of some runs."""
     grader = Grader([Style(style)], device="cpu")
-    for name, pixels in (("16 bits", deep), ("8 bits", (deep >> 8).astype(np.uint8))):
+    sys.stdout.write(f"computed by {grader.computed_by}\n")
+    for name, photo, only in cases():
         walls, cpus = [], []
         for _ in range(repeats):
             wall, cpu = time.perf_counter(), time.process_time()
-            grader.retouch(Photo(pixels))
+            grader.retouch(photo, only=only)
             walls.append(time.perf_counter() - wall)
             cpus.append(time.process_time() - cpu)
         sys.stdout.write(f"24 megapixels, {name}: {min(walls):.2f} s, {min(cpus):.2f} s of CPU\n")
@@ -54,11 +80,12 @@ def main() -> None:
     """Read the command line and tell both."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--style", default="auto")
+    parser.add_argument("--weights", type=Path, help="a style's file, in place of --style")
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--list", type=Path)
     parser.add_argument("--repeats", type=int, default=3)
     given = parser.parse_args()
-    style = find(given.style, GRADE)
+    style = given.weights or find(given.style, GRADE)
     if given.photos and given.list:
         quality(style, read_list(given.photos, given.list))
     speed(style, given.repeats)

@@ -13,7 +13,7 @@ from networks import save as save_abpn
 from profiles import ADOBE, profile
 from styles import save_style, style_net
 
-from abpn_cli.engine import looks
+from abpn_cli.engine import grading, looks
 from abpn_cli.engine.colour import colour_space
 from abpn_cli.engine.cube import SIDE, cube_text
 from abpn_cli.engine.grading import Grader, Style
@@ -29,9 +29,13 @@ def styles(tmp_path_factory):
     return [save_style(folder / f"{seed}.safetensors", seed) for seed in (5, 6)]
 
 
-@pytest.fixture(scope="module")
-def grader(styles):
-    return Grader([Style(styles[0])], device="cpu")
+@pytest.fixture(scope="module", params=["kernel", "torch"])
+def grader(styles, request):
+    """By either way; where no kernel was built both are torch's."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "torch":
+            patch.setattr(grading, "choose_kernel", lambda device, precision: None)
+        return Grader([Style(styles[0])], device="cpu")
 
 
 def plain(photo, net, condition):

@@ -101,9 +101,9 @@ def test_a_photo_is_the_same_without_it(checkpoint, monkeypatch, dtype):
 
 def test_a_library_that_is_missing_or_of_another_version_is_not_used(monkeypatch, tmp_path):
     kernels.cache_clear()
-    monkeypatch.setattr(native, "LIBRARY", tmp_path / "_tile.so")
+    monkeypatch.setattr(native, "LIBRARY", tmp_path / "_kernels.so")
     assert kernels() == ()
-    (tmp_path / "_tile.so").write_bytes(b"of another system")
+    (tmp_path / "_kernels.so").write_bytes(b"of another system")
     kernels.cache_clear()
     assert kernels() == ()
     monkeypatch.undo()
@@ -124,7 +124,7 @@ def test_the_command_tells_by_what_it_computes(tmp_path, checkpoint):
 
 
 def test_kernels_are_named_by_the_instruction_sets_in_the_source():
-    source = (Path(native.__file__).parent / "tile.c").read_text("utf-8")
+    source = (Path(native.__file__).parent / "kernels.c").read_text("utf-8")
     for lanes, name in native.SETS.items():
         assert f"#define SET {name}\n#define LANES {lanes}\n" in source
     assert f"#define ABPN_VERSION {native.VERSION} " in source

@@ -20,7 +20,7 @@ from abpn_cli.engine.native import SETS
 ROOT = Path(__file__).parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
 BUILT_BY = ("pyproject.toml", "LICENSE", "build_kernel.py")
-KERNEL = "abpn_cli/engine/native/_tile.so"
+KERNEL = "abpn_cli/engine/native/_kernels.so"
 URL = re.compile(r"\w+://|@ ")
 
 
@@ -80,13 +80,13 @@ def wheel_of(tmp_path: Path, compiler: str) -> tuple[str, set[str]]:
     (project / "weights" / "some.safetensors").write_bytes(b"weights")
     (project / "weights" / "some.json").write_text("{}")
     (project / "README.md").write_text("# abpn\n")
-    native = sorted((ROOT / "abpn_cli" / "engine" / "native").glob("tile.*"))
+    native = sorted((ROOT / "abpn_cli" / "engine" / "native").glob("*.[ch]"))
     files = ("abpn_cli/__init__.py", "abpn_cli/py.typed", "tests/test_packaging.py")
     for source in [*native, *(ROOT / name for name in (*BUILT_BY, *files))]:
         target = project / source.relative_to(ROOT)
         target.parent.mkdir(exist_ok=True, parents=True)
         target.write_bytes(source.read_bytes())
-    (project / "abpn_cli/engine/native/_tile.so").write_bytes(b"of an earlier build")
+    (project / "abpn_cli/engine/native/_kernels.so").write_bytes(b"of an earlier build")
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", tmp_path],
         cwd=project,

@@ -86,9 +86,14 @@ class ArrayBlender:
 
     def lay(self, image: Image, before: Pixels, factor: Plane) -> Laid:
         """Do what `Blender` says."""
-        after = laid_over(before, to_integers(image.clip(0, 1), before.dtype), factor > 0)
-        same = cv2.inRange(after ^ before, NO_CHANGE, NO_CHANGE)
-        return Laid(after, same.size - cv2.countNonZero(same))
+        integers = to_integers(image.clip(0, 1), before.dtype)
+        return counted(laid_over(before, integers, factor > 0), before)
+
+
+def counted(after: Pixels, before: Pixels) -> Laid:
+    """New integers, (h, w, 3), and how many of their pixels are not what they were before."""
+    same = cv2.inRange(after ^ before, NO_CHANGE, NO_CHANGE)
+    return Laid(after, same.size - cv2.countNonZero(same))
 
 
 def to_integers(image: Image, dtype: np.dtype[np.uint8] | np.dtype[np.uint16]) -> Pixels:

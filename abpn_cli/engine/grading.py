@@ -33,17 +33,19 @@ from .looks import (
     BAND_PIXELS,
     COLOURS,
     Conditions,
+    KernelMap,
     Landed,
     LookMap,
     Reach,
+    TorchMap,
     bands,
     is_tabled,
+    landed,
     tabled,
 )
 from .memory import MASK_BYTES_PER_PIXEL, MIB, PROGRAM_BYTES, check_fits
-from .network import choose_device
+from .network import choose_device, choose_kernel
 
-NO_CHANGE = (0, 0, 0)  # of red, green, blue
 BAND_BYTES = 16 * MIB  # of one thread: float32 images of a band, in a wide colour space
 TABLE_BYTES = 5 * COLOURS  # which colours there are, and what becomes of each
 
@@ -75,6 +77,7 @@ class Grader(Engine):
             WeightsError: missing, damaged, or of a network that does not grade.
         """
         self._device = choose_device(device)
+        self._kernel = choose_kernel(self._device, self.precision)
         self._nets = [_load(style.path, self._device) for style in styles]
         self._shares = [style.share for style in styles]
         self._crew = Crew(cores)
@@ -237,7 +240,9 @@ class Grader(Engine):
             net.steps(torch.from_numpy(c).to(self._device))
             for net, c in zip(self._nets, look, strict=True)
         ]
-        return LookMap(steps, self._shares, self._device)
+        if self._kernel is not None:
+            return KernelMap(steps, self._shares, self._kernel)
+        return TorchMap(steps, self._shares, self._device)
 
     def _worked(
         self,
@@ -256,7 +261,7 @@ class Grader(Engine):
         reach = Reach(np.float32(strength), only, protect)
         pixels, opened, changed = photo.pixels, 0, 0
         if strength > 0:
-            colour_map = Landed(self._map(self.look_of(photo)), space)
+            colour_map = landed(self._map(self.look_of(photo)), space)
             pixels = target()
             with stage("grade"):
                 opened, changed = self._grade(photo.source, pixels, reach, colour_map)
@@ -277,18 +282,12 @@ class Grader(Engine):
         def work(rows: slice) -> tuple[int, int]:
             band = pixels[rows]
             factor = reach.at(rows, band.shape[1])
-            after = colours.graded(band, factor)
-            if after is None:
+            laid = colours.graded(band, factor)
+            if laid is None:
                 raise no_numbers(source)
-            opened = band.shape[0] * band.shape[1]
-            if isinstance(factor, np.ndarray):
-                closed = factor == 0
-                after[closed] = band[closed]
-                opened -= int(closed.sum())
-            same = cv2.inRange(after ^ band, NO_CHANGE, NO_CHANGE)
-            changed = same.size - cv2.countNonZero(same)
-            band[:] = after
-            return opened, changed
+            band[:] = laid.pixels
+            opened = np.broadcast_to(factor, band.shape[:2]) > 0
+            return int(np.count_nonzero(opened)), laid.changed
 
         counts = self._crew.each(work, bands(pixels))
         return sum(c[0] for c in counts), sum(c[1] for c in counts)

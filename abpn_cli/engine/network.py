@@ -81,13 +81,13 @@ def choose_precision(wanted: str, device: torch.device) -> str:
 
 
 def choose_kernel(device: torch.device, precision: str) -> Kernel | None:
-    """Choose the kernel that refines and blends, None where torch is to do it."""
+    """Choose the kernel that refines, blends and grades, None where torch is to do it."""
     found = kernels() if device.type == "cpu" and precision == "float32" else ()
     return found[0] if found else None
 
 
 def computed_by(device: torch.device, precision: str) -> str:
-    """Say by what the fine levels are refined and blended: "torch", "triton" or "kernel (avx2)"."""
+    """Say by what pixels are refined, blended or graded: "torch", "triton" or "kernel (avx2)"."""
     if device.type == "cuda":
         return "triton" if precision != "float32" and has_triton() else "torch"
     kernel = choose_kernel(device, precision)

@@ -1,4 +1,4 @@
-"""The fused kernel for CPUs: `tile.c`, where a compiler was at hand when abpn was installed.
+"""The kernels for CPUs: `kernels.c`, where a compiler was at hand when abpn was installed.
 
 The library comes with the wheel or with an editable install (build_kernel.py in the checkout). It
 is made for every processor of its kind; what it may use of this one is asked when it is loaded.
@@ -17,13 +17,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...nets.bpl import BLEND_LIMIT, LEAK, REFINE_CHANNELS, RefiningModule
+from ...nets.csrnet import Step
 from ...photo import Pixels
 from ..colour import Image
 
-LIBRARY = Path(__file__).with_name("_tile.so")
-VERSION = 1  # of what its functions take and return: ABPN_VERSION in tile.c
+LIBRARY = Path(__file__).with_name("_kernels.so")
+VERSION = 2  # of what its functions take and return: ABPN_VERSION in kernels.c
 SETS = {16: "avx512", 8: "avx2", 4: "generic"}  # instruction sets by how many floats they take
-AT_ONCE = 4  # channels of features that are summed together
+AT_ONCE = 4  # channels of features, in either kernel, that are summed together
 # Winograd's F(2, 3): a column of three weights as four, for four rows that make two at once.
 MIXING = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]])
 
@@ -77,6 +78,34 @@ class Kernel(NamedTuple):
         pixels = ctypes.c_long(factor.size)
         return after, lay(*map(_at, (image, old, factor, after)), pixels)
 
+    def map_colours(self, looks: Floats, before: Image) -> Image:
+        """Map (P, 3) colours in [0, 1] to the same: Σ share·clamp(look), NaN where a look gives it.
+
+        looks: (styles, n), rows as `look_laid_out` makes them.
+        """
+        before = np.ascontiguousarray(before)
+        after = np.empty_like(before)
+        count = ctypes.c_long(len(before))
+        self._function("colours")(_at(looks), len(looks), *map(_at, (before, after)), count)
+        return after
+
+    def grade(
+        self, looks: Floats, before: Pixels, factor: np.float32 | Floats
+    ) -> tuple[Pixels, int] | None:
+        """Grade integers (h, w, 3), read as sRGB; None where a look gives no numbers.
+
+        looks: as of `map_colours`; factor: how much of the edit lands, a number or (h, w); where it
+        is not above 0 the integers stay. Returns the new ones, and how many pixels changed.
+        """
+        each = np.ndim(factor) > 0
+        old, factors = np.ascontiguousarray(before), np.ascontiguousarray(factor, np.float32)
+        after: Pixels = np.empty_like(before, order="C")
+        grade = self._function(f"grade{8 * before.itemsize}")
+        grade.restype = ctypes.c_long
+        pixels = ctypes.c_long(old.shape[0] * old.shape[1])
+        changed = grade(_at(looks), len(looks), *map(_at, (old, factors)), each, _at(after), pixels)
+        return None if changed < 0 else (after, changed)
+
     def _function(self, task: str) -> Any:
         return self.library[f"abpn_{task}_{self.name}"]  # looked up, so each caller has its own
 
@@ -94,7 +123,7 @@ def kernels() -> Sequence[Kernel]:
 
 
 def laid_out(module: RefiningModule) -> Floats:
-    """A refining module as `struct module` of tile.c has it."""
+    """A refining module as `struct module` of kernels.c has it."""
     first, second = (
         _mixed(conv.weight.detach().cpu().numpy()) for conv in (module.phi1, module.phi2)
     )
@@ -107,6 +136,17 @@ def laid_out(module: RefiningModule) -> Floats:
         module.phi2.bias.detach().cpu().numpy(),
         second.transpose(0, 2, 3, 1),
     )
+    return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
+
+
+def look_laid_out(steps: tuple[Step, Step, Step], share: float) -> Floats:
+    """One style's layers for one photo, and its share of the mix, as `struct look` has them."""
+    parts = [np.array([share])]
+    for matrix, offset in steps:
+        weights = matrix.detach().cpu().numpy()  # (outputs, inputs)
+        at_once = AT_ONCE if len(weights) % AT_ONCE == 0 else len(weights)
+        groups = weights.reshape(-1, at_once, weights.shape[1])
+        parts += [offset.detach().cpu().numpy(), groups.transpose(0, 2, 1)]
     return np.concatenate([part.ravel() for part in parts]).astype(np.float32)
 
 

@@ -1,11 +1,5 @@
-/* Included once for each instruction set: SET is its name, LANES how many floats it takes at once,
-   TARGET the attribute that lets a function use it. */
+/* A tile of a photo: its blend layer refined, laid on the photo, rounded to integers. See set.h. */
 
-typedef float NAME(floats) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-typedef int32_t NAME(words) __attribute__((vector_size(4 * LANES), aligned(4), may_alias));
-#define vec NAME(floats)
-#define VEC(address) (*(vec *)(address))
-#define INLINE static inline __attribute__((always_inline))
 #define FIRST 2  /* vectors of features at once, of AT_ONCE channels: their sums fit in registers */
 #define SECOND 3 /* vectors of corrections at once, of RGB */
 #define SPARE (4 * LANES) /* columns that may be computed beyond the last */
@@ -229,12 +223,6 @@ TARGET long NAME(abpn_lay16)(const float *image, const uint16_t *before, const f
     return NAME(lay)(image, before, factor, after, pixels, 16);
 }
 
-#undef vec
-#undef VEC
-#undef INLINE
 #undef FIRST
 #undef SECOND
 #undef SPARE
-#undef SET
-#undef LANES
-#undef TARGET

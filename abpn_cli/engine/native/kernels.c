@@ -1,4 +1,5 @@
-/* A tile of a photo on a CPU: its blend layer refined, laid on the photo, rounded to integers.
+/* abpn's kernels for CPUs: a tile's blend layer refined and laid on the photo (tile.h), and a look
+   applied to colours (look.h).
 
    Built by the project's build hook (build_kernel.py) into a library that __init__.py loads. The
    same source makes one variant for each instruction set; which of them can run is asked of the
@@ -8,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define ABPN_VERSION 1 /* goes up with every change of what a function here takes or returns */
+#define ABPN_VERSION 2 /* goes up with every change of what a function here takes or returns */
 
 enum { RGB = 3, JOINED = 2 * RGB, FEATURES = 16, TAPS = 3, ROWS = 4, AT_ONCE = 4 };
 enum { RUN = 64 }; /* pixels that are blended or rounded in one go */
@@ -27,6 +28,19 @@ struct module {
     float second[ROWS][FEATURES * TAPS * RGB];
 };
 
+enum { WIDTH = 64, OUTPUTS = 4, BLOCK_VECS = 3 }; /* features of a look; sums held in registers */
+
+/* One style's look, laid out by __init__.py: its layers for one photo, and its share of the mix. */
+struct look {
+    float share;
+    float offset1[WIDTH];
+    float first[WIDTH / OUTPUTS][RGB * OUTPUTS];
+    float offset2[WIDTH];
+    float second[WIDTH / OUTPUTS][WIDTH * OUTPUTS];
+    float offset3[RGB];
+    float third[WIDTH * RGB];
+};
+
 #define JOIN(name, set) name##_##set
 #define NAMED(name, set) JOIN(name, set)
 #define NAME(name) NAMED(name, SET)
@@ -34,19 +48,19 @@ struct module {
 #define SET generic
 #define LANES 4
 #define TARGET
-#include "tile.h"
+#include "set.h"
 
 #if defined(__x86_64__)
 
 #define SET avx2
 #define LANES 8
 #define TARGET __attribute__((target("avx2,fma")))
-#include "tile.h"
+#include "set.h"
 
 #define SET avx512
 #define LANES 16
 #define TARGET __attribute__((target("avx512f,avx2,fma")))
-#include "tile.h"
+#include "set.h"
 
 #endif
 
