@@ -158,6 +158,7 @@ def user(studio, monkeypatch):
     return studio / "user" / "weights"
 
 
+@pytest.mark.slow
 def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     code, _, err = abpn(
         "train", "--net", "csrnet", "--pairs", "before", "after", "--task", "film", "--steps", "60",
@@ -169,6 +170,7 @@ def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     assert gain_on_a_new_photo(studio) > 4
 
 
+@pytest.mark.slow
 def test_a_film_look_is_learnt_with_the_base_frozen(studio, user):
     base = new_net()
     weights.save(user / "base.safetensors", base, weights.Header("csrnet", {}, "base"))
