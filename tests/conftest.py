@@ -45,10 +45,12 @@ def photos(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def small_judges(monkeypatch):
+@pytest.fixture(scope="module")
+def small_judges():
     """What a training run is judged by, at half its side: made in a quarter of the time."""
-    monkeypatch.setattr("abpn_cli.training.data.VALIDATION_SIDE", 128)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("abpn_cli.training.data.VALIDATION_SIDE", 128)
+        yield
 
 
 @pytest.fixture
@@ -81,6 +83,12 @@ def lenient_pool():
     """A pool that does what is left of damaged photos."""
     with codecs.DecodePool(1, codecs.DecodeOptions(accept_damaged=True)) as made:
         yield made
+
+
+@pytest.fixture
+def one_decoder(monkeypatch):
+    """Commands start one decoding process and no more: each takes most of a second of a core."""
+    monkeypatch.setattr("abpn_cli.commands.options.MOST_WORKERS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -1,7 +1,6 @@
 """Help answers at once, for every verb, and names every option and exit code."""
 
 import re
-import resource
 import subprocess
 import sys
 
@@ -81,12 +80,11 @@ def test_version_is_told_on_stdout_alone():
 
 
 def test_help_comes_in_a_moment():
-    abpn("--help")  # bytecode is written
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    abpn("--help")
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    # CPU time, which other programs do not lengthen much: 0.1 s, torch alone would take 1 s
-    assert after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime < 0.5
+    command = [sys.executable, "-X", "importtime", "-m", "abpn_cli", "--help"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
+    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.splitlines()}
+    assert {"abpn_cli", "typer"} <= loaded
+    assert not loaded & set(HEAVY)  # torch alone would take ten times as long as all the rest
 
 
 def test_an_unknown_option_is_usage():

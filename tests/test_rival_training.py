@@ -129,7 +129,7 @@ TRAIN = ("train", "--pairs", "before", "after", "--device", "cpu", "--workers", 
 
 
 @pytest.fixture(scope="module")
-def looks(studio):
+def looks(studio, small_judges):
     """Weights of each rival, trained by the command, with what it told."""
     told = {}
     for name in RIVALS:
