@@ -16,8 +16,9 @@ import numpy as np
 
 from abpn_cli.engine.grading import Grader, Style
 from abpn_cli.photo import Photo, Pixels
+from abpn_cli.training.colour_pairs import damaged_pairs
 from abpn_cli.training.data import read_list
-from abpn_cli.training.grading import damaged_pairs, judge, style_from
+from abpn_cli.training.grading import judge, style_from
 from abpn_cli.weights import GRADE, find
 
 SIZE = (4000, 6000)  # (height, width) of the photo that is timed

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from abpn_cli.nets.csrnet import Csrnet, CsrnetConfig, apply_steps, make_identity
+from abpn_cli.nets.csrnet import Csrnet, CsrnetConfig, apply_steps
 
 GOLDEN = Path(__file__).parents[1].parent / "shared" / "golden" / "csrnet"
 TOLERANCE = 1e-5
@@ -92,13 +92,12 @@ def test_a_pixel_is_mapped_alike_wherever_it_stands():
     assert torch.allclose(whole, parts, atol=1e-6)
 
 
-def test_a_new_network_can_start_from_the_identity():
-    torch.manual_seed(0)
-    net = Csrnet()
-    make_identity(net)
-    image = torch.rand(1, 3, 9, 11)
+def test_many_photos_at_once_become_what_each_becomes():
+    net = seeded()
+    images = torch.rand(3, 3, 9, 11, generator=torch.Generator().manual_seed(3))
     with torch.inference_mode():
-        assert torch.allclose(net(image), image, atol=1e-6)
+        alone = torch.cat([net(image[None]) for image in images])
+        assert torch.allclose(net(images), alone, atol=1e-6)
 
 
 def test_a_condition_from_too_small_a_copy_is_refused():

@@ -79,14 +79,6 @@ def test_version_is_told_on_stdout_alone():
     assert (done.returncode, done.stdout, done.stderr) == (0, f"abpn {__version__}\n", "")
 
 
-def test_help_comes_in_a_moment():
-    command = [sys.executable, "-X", "importtime", "-m", "abpn_cli", "--help"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stderr
-    loaded = {line.rpartition("|")[2].strip().partition(".")[0] for line in told.splitlines()}
-    assert {"abpn_cli", "typer"} <= loaded
-    assert not loaded & set(HEAVY)  # torch alone would take ten times as long as all the rest
-
-
 def test_an_unknown_option_is_usage():
     done = abpn("retouch", "--sharpen")
     assert done.returncode == 2

@@ -19,6 +19,11 @@ def test_each_hole_has_its_box_and_near_ones_share_it():
     assert boxes(hole_of((1000, 400), far, one, near)) == [Tile(40, 70, 100, 150), far]
 
 
+def covers(outer, inner):
+    rows = outer.top <= inner.top and inner.bottom <= outer.bottom
+    return rows and outer.left <= inner.left and inner.right <= outer.right
+
+
 def test_no_hole_has_no_box():
     assert boxes(np.zeros((50, 60), bool)) == []
 
@@ -62,6 +67,19 @@ def test_windows_that_overlap_become_one_where_no_detail_is_lost():
         assert any(box.within(w.box)[0].start >= 0 and w.box.top <= box.top for w in apart)
 
 
+def test_dust_all_over_is_looked_at_in_few_windows_and_grown_as_specks_are():
+    rng = np.random.default_rng(0)
+    dust = [Tile(int(y), int(y) + 6, int(x), int(x) + 6) for y, x in rng.integers(0, 790, (60, 2))]
+    (window,) = windows(dust, (800, 800), square=False)
+    assert window.tile == Tile(0, 800, 0, 800) and window.grown == 2
+    wide = [Tile(y, y + 6, x, x + 6) for y in range(50, 2900, 90) for x in range(50, 3900, 90)]
+    laid = windows(wide, (3000, 4000), square=False)
+    assert sum(each.tile.area for each in laid) < 4 * 3000 * 4000, "one each takes 31 times that"
+    assert max(each.tile.area for each in laid) <= 1024**2, "none is filled at less than full size"
+    for box in wide:
+        assert any(covers(each.box, box) for each in laid)
+
+
 def test_the_order_of_holes_changes_no_window():
     rng = np.random.default_rng(0)
     found = [
@@ -77,14 +95,14 @@ def test_the_order_of_holes_changes_no_window():
 def test_the_whole_photo_may_be_the_window(square, tile):
     found = [Tile(5, 10, 5, 10), Tile(700, 800, 1200, 1300)]
     assert windows(found, (900, 1400), square, full=True) == [
-        Window(Tile(*tile), Tile(5, 800, 5, 1300))
+        Window(Tile(*tile), Tile(5, 800, 5, 1300), grown_by(Tile(*tile)))
     ]
 
 
 def test_a_filling_shows_whole_on_the_grown_hole_and_falls_off_around_it():
     hole = hole_of((600, 600), Tile(290, 310, 290, 310))
     (window,) = windows(boxes(hole), (600, 600), square=True)
-    assert grown_by(window.tile) == 2
+    assert window.grown == 2
     over = paste(hole, window, feather=4)
     row = over.alpha[300 - over.tile.top]
     inside = slice(288 - over.tile.left, 312 - over.tile.left)

@@ -10,22 +10,15 @@ import pytest
 import torch
 from command import abpn
 from shoots import load, save
-from styles import save_style, style_net
+from styles import make_identity, save_style, style_net
 
 from abpn_cli import weights
 from abpn_cli.errors import UsageError
-from abpn_cli.nets.csrnet import BASE
+from abpn_cli.nets.csrnet import BASE, Csrnet
+from abpn_cli.training.colour_pairs import Damaged, damaged_pairs
 from abpn_cli.training.damage import SCALE, damaged, draw_curve, draw_damage, from_light, to_light
 from abpn_cli.training.distances import lab_distance, psnr
-from abpn_cli.training.grading import (
-    Damaged,
-    GradeTrainer,
-    Settings,
-    damaged_pairs,
-    judge,
-    new_net,
-    rate_at,
-)
+from abpn_cli.training.grading import GradeTrainer, Settings, judge, rate_at
 
 
 def scene(seed, height=60, width=80):
@@ -98,7 +91,7 @@ def clean(tmp_path):
 
 
 def test_doing_nothing_gains_nothing_and_harms_nothing(clean):
-    verdict = judge(new_net(), damaged_pairs(clean, seed=1))
+    verdict = judge(make_identity(Csrnet()), damaged_pairs(clean, seed=1))
     assert verdict.before == pytest.approx(verdict.after, abs=0.01)
     assert verdict.gain == pytest.approx(0, abs=0.01) and verdict.harm < 0.01
 

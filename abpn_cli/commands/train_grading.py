@@ -14,12 +14,13 @@ from .train_data import photos_apart
 from .train_means import check_out, teller
 
 if TYPE_CHECKING:
-    from ..training.grading import Base, Coloured, ColourSource, Verdict
+    from ..training.colour_pairs import Coloured, ColourSource
+    from ..training.grading import Base, Verdict
 
-STEPS = 2000
-STEPS_FROM = 600  # of a style that goes on from another
-BATCH = 8
-RATE = 3e-4
+STEPS = 12_000
+STEPS_FROM = 1000  # of a style that goes on from another
+BATCH = 16
+RATE = 2e-3
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
 
@@ -146,7 +147,7 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
         NoPhotoError: there is nothing to learn from.
     """
     from ..errors import NoPhotoError
-    from ..training import grading
+    from ..training import colour_pairs
     from ..training.pairs import match_pairs, split
 
     if (asked.pairs is None) == (asked.photos is None):
@@ -163,8 +164,8 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
             tell(f"warning: {len(matched.pairs)} pairs; a look wants {ENOUGH} and more")
         train, kept = split(matched.pairs)
         about: dict[str, object] = {"pairs": len(train), "held out": len(kept)}
-        source: ColourSource = grading.StudioColours(train)
-        return _Lesson(source, grading.studio_pairs(kept), len(train), about)
+        source: ColourSource = colour_pairs.StudioColours(train)
+        return _Lesson(source, colour_pairs.studio_pairs(kept), len(train), about)
     assert asked.photos is not None
     options.check_folder("--photos", asked.photos)
     root = asked.photos
@@ -172,9 +173,9 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
     if not train_on:
         raise NoPhotoError(f"{shown(root)}: no photo to train on. Check --photos and --list.")
     counts = {"photos": len(train_on), "held out": len(judged_by)}
-    pairs = grading.damaged_pairs(judged_by, seed=1)
+    pairs = colour_pairs.damaged_pairs(judged_by, seed=1)
     about = {**counts, "put wrong": "training/damage.py"}
-    return _Lesson(grading.Damaged(train_on, root), pairs, len(train_on), about)
+    return _Lesson(colour_pairs.Damaged(train_on, root), pairs, len(train_on), about)
 
 
 def _words(verdict: Verdict) -> dict[str, float]:

@@ -22,7 +22,8 @@ Bools = NDArray[np.bool_]
 AROUND = 3  # side of a window by that of its hole
 LEAST_SIDE = 512  # px of a window
 GROWN_SHARE = 0.004  # of a window's longer side: what a hole's outline is grown by
-GROWN_MOST = 8  # px of it: a window of many specks is wide, and the specks are not
+GROWN_MOST = 8  # px of it: a line of specks may be in one box, which is wide, and they are not
+MERGED_MOST = 1024**2  # px of a window for several holes: filled at full size, within seconds
 MOST_SHARE = 0.25  # of a window that a hole may be
 BLOCK = 16  # px: holes that are as near count as one
 
@@ -30,11 +31,13 @@ BLOCK = 16  # px: holes that are as near count as one
 class Window(NamedTuple):
     """A rectangle of the photo, and the box of the holes in it that are filled here.
 
-    tile may reach beyond the photo where its shape is to be a square.
+    tile may reach beyond the photo where its shape is to be a square; grown: px that the outlines
+    of its holes are grown by.
     """
 
     tile: Tile
     box: Tile
+    grown: int
 
 
 class Paste(NamedTuple):
@@ -79,31 +82,36 @@ def windows(
     square: whether they must be squares, of a multiple of LEAST_SIDE; full: one of the whole photo.
     """
     if full and found:
-        box = _around(found)
-        return [Window(_full(size, square), box)]
-    made = [_window(box, size, square) for box in found]
-    for _ in found:
-        pair = _pair(made, size, square)
-        if pair is None:
-            break
-        one, other = pair
-        box = _around([one.box, other.box])
-        made = [each for each in made if each not in pair] + [_window(box, size, square)]
+        tile = _full(size, square)
+        return [Window(tile, _around(found), grown_by(tile))]
+    left = sorted({_window(box, size, square) for box in found})
+    made = []
+    while left:
+        one, at = left.pop(0), 0
+        while at < len(left):
+            both = _merged(one, left[at], size, square)
+            if both is None:
+                at += 1
+            else:
+                one, at = both, 0
+                left = [each for each in left if _around([each.box, one.box]) != one.box]
+        made.append(one)
     return sorted(made)
 
 
-def _pair(
-    made: Sequence[Window], size: tuple[int, int], square: bool
-) -> tuple[Window, Window] | None:
-    """Find two windows that overlap and are no larger, taken together, than they are apart."""
-    for at, one in enumerate(made):
-        for other in made[at + 1 :]:
-            if not _overlap(one.tile, other.tile):
-                continue
-            both = _window(_around([one.box, other.box]), size, square).tile
-            if both.area <= one.tile.area + other.tile.area:
-                return one, other
-    return None
+def _merged(one: Window, other: Window, size: tuple[int, int], square: bool) -> Window | None:
+    """Make one of two windows that overlap; None where they lose detail by it, or gain no time."""
+    if not _overlap(one.tile, other.tile):
+        return None
+    box, grown = _around([one.box, other.box]), max(one.grown, other.grown)
+    if square:
+        tile = _window(box, size, square).tile
+        most = one.tile.area + other.tile.area
+    else:
+        tile = _around([one.tile, other.tile])
+        most = max(one.tile.area, other.tile.area)  # one lies in the other, or both are small
+        most = max(most, min(MERGED_MOST, one.tile.area + other.tile.area))
+    return Window(tile, box, grown) if tile.area <= most else None
 
 
 def _window(box: Tile, size: tuple[int, int], square: bool) -> Window:
@@ -116,7 +124,8 @@ def _window(box: Tile, size: tuple[int, int], square: bool) -> Window:
         high, wide = min(high, size[0]), min(wide, size[1])
     top, bottom = _span(box.top, box.bottom, high, size[0])
     left, right = _span(box.left, box.right, wide, size[1])
-    return Window(Tile(top, bottom, left, right), box)
+    tile = Tile(top, bottom, left, right)
+    return Window(tile, box, grown_by(tile))
 
 
 def _full(size: tuple[int, int], square: bool) -> Tile:
@@ -147,9 +156,9 @@ def _overlap(one: Tile, other: Tile) -> bool:
     return high and min(one.right, other.right) > max(one.left, other.left)
 
 
-def grown_by(window: Tile) -> int:
-    """How many pixels a hole's outline is grown by in a window."""
-    return min(GROWN_MOST, max(1, round(GROWN_SHARE * max(_sides(window)))))
+def grown_by(tile: Tile) -> int:
+    """How many pixels a hole's outline is grown by that a window was laid around."""
+    return min(GROWN_MOST, max(1, round(GROWN_SHARE * max(_sides(tile)))))
 
 
 def paste(hole: Bools, window: Window, feather: int) -> Paste:
@@ -157,7 +166,7 @@ def paste(hole: Bools, window: Window, feather: int) -> Paste:
 
     hole: (H, W) of the photo; feather: px over which it falls.
     """
-    grown = grown_by(window.tile)
+    grown = window.grown
     size = (hole.shape[0], hole.shape[1])
     tile = window.box.grown(grown + feather + 1, size)
     own = np.zeros((tile.bottom - tile.top, tile.right - tile.left), np.uint8)

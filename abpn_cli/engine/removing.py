@@ -27,7 +27,7 @@ from .crew import Crew
 from .faces import changed_fraction
 from .filling import PATCH_RADIUS, Filler, HifillFiller, PatchMatchFiller, mirrored
 from .gate import Plane
-from .holes import MOST_SHARE, Bools, Paste, Window, boxes, grown_by, paste, windows
+from .holes import MOST_SHARE, Bools, Paste, Window, boxes, paste, windows
 from .memory import PROGRAM_BYTES, check_fits
 from .network import choose_device
 from .pyramid import Tile
@@ -227,7 +227,7 @@ class Remover(Engine):
         """What is filled of the part of a window that lies in the photo: holes, grown."""
         known = (~hole[_clipped(window.tile, (hole.shape[0], hole.shape[1])).window]).view(np.uint8)
         far = cv2.distanceTransform(known, cv2.DIST_L2, cv2.DIST_MASK_5)
-        return np.asarray(far < grown_by(window.tile) + self._wish.feather + 1)
+        return np.asarray(far < window.grown + self._wish.feather + 1)
 
     def _filled(self, pixels: Pixels, hole: Bools, window: Window) -> tuple[Paste, Image]:
         """Fill one window; returns where it shows, and the filling there, (h, w, 3)."""

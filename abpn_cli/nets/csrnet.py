@@ -18,7 +18,6 @@ from torch.nn import functional as F
 WIDTH = 64  # of the base network's features
 CONDITION = 32  # numbers that stand for a photo
 MIN_SIDE = 5  # px: the first convolution is 7 wide, and is given 1 px of padding on either side
-CONDITION_GAIN = 1.0  # of a new condition network's layers, above what keeps features as large
 BASE = ("conv1.", "conv2.", "conv3.")  # parameters of the base network, which styles share
 
 
@@ -42,7 +41,7 @@ class CsrnetConfig:
 class Step(NamedTuple):
     """A layer of the base network for one photo, GFM folded in: x becomes matrix·x + offset.
 
-    matrix: (out, in); offset: (out, 1).
+    matrix: (out, in); offset: (out, 1). For N photos each has one dimension more, before these.
     """
 
     matrix: Tensor
@@ -94,14 +93,10 @@ class Csrnet(nn.Module):
 
     def graded(self, image: Tensor, condition: Tensor) -> Tensor:
         """(N, 3, H, W) by the condition (N, 32) of each: (N, 3, H, W), not clamped."""
-        done = [
-            apply_steps(self.steps(c), pixels.flatten(1)).view_as(pixels)
-            for pixels, c in zip(image, condition, strict=True)
-        ]
-        return torch.stack(done)
+        return apply_steps(self.steps(condition), image.flatten(2)).view_as(image)
 
     def steps(self, condition: Tensor) -> tuple[Step, Step, Step]:
-        """Fold one photo's condition, (32,), into the base network.
+        """Fold one photo's condition, (32,), or those of N, (N, 32), into the base network.
 
         GFM: h becomes h·γ + β + h, γ and β linear in c; h = W·x + b. So the layer is
         (1 + γ)·W and (1 + γ)·b + β.
@@ -118,16 +113,20 @@ class Csrnet(nn.Module):
 def _folded(conv: nn.Conv2d, scale: nn.Linear, shift: nn.Linear, condition: Tensor) -> Step:
     assert conv.bias is not None
     gain = 1 + scale(condition)
-    matrix = conv.weight[:, :, 0, 0] * gain[:, None]
-    return Step(matrix, (conv.bias * gain + shift(condition))[:, None])
+    matrix = conv.weight[:, :, 0, 0] * gain[..., None]
+    return Step(matrix, (conv.bias * gain + shift(condition))[..., None])
 
 
 def apply_steps(steps: tuple[Step, Step, Step], colours: Tensor) -> Tensor:
-    """Map (3, P) colours by a photo's steps: (3, P), not clamped; ReLU after the first two."""
+    """Map (3, P) colours by a photo's steps: (3, P), not clamped; ReLU after the first two.
+
+    For N photos: (N, 3, P) to the same.
+    """
+    layer = torch.addmm if colours.dim() == 2 else torch.baddbmm
     first, second, third = steps
-    features = torch.addmm(first.offset, first.matrix, colours).relu_()
-    features = torch.addmm(second.offset, second.matrix, features).relu_()
-    return torch.addmm(third.offset, third.matrix, features)
+    features = layer(first.offset, first.matrix, colours).relu_()
+    features = layer(second.offset, second.matrix, features).relu_()
+    return layer(third.offset, third.matrix, features)
 
 
 def copy_size(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
@@ -138,32 +137,3 @@ def copy_size(size: tuple[int, int], long_side: int | None) -> tuple[int, int]:
     share = 1.0 if long_side is None else min(1.0, long_side / max(size))
     height, width = (max(MIN_SIDE, round(length * share)) for length in size)
     return height, width
-
-
-@torch.no_grad()
-def make_identity(net: Csrnet) -> None:
-    """Let a new network return what it is given, so that training starts from there.
-
-    Three of the features carry the colour through; the others are as they were drawn, and the last
-    layer does not listen to them yet. Scales and shifts are 0 whatever the condition, and the
-    condition is drawn large: what it cannot tell apart by whole numbers, scales are slow to learn.
-    """
-    for conv in (net.cond_net.conv1, net.cond_net.conv2, net.cond_net.conv3):
-        assert conv.bias is not None
-        nn.init.kaiming_normal_(conv.weight, nonlinearity="relu")
-        conv.weight *= CONDITION_GAIN
-        nn.init.zeros_(conv.bias)
-    for scale, shift in (
-        (net.cond_scale1, net.cond_shift1),
-        (net.cond_scale2, net.cond_shift2),
-        (net.cond_scale3, net.cond_shift3),
-    ):
-        for head in (scale, shift):
-            nn.init.zeros_(head.weight)
-            nn.init.zeros_(head.bias)
-    for conv in (net.conv1, net.conv2, net.conv3):
-        assert conv.bias is not None
-        conv.weight[:3] = 0
-        conv.bias[:3] = 0
-        for channel in range(3):
-            conv.weight[channel, channel] = 1

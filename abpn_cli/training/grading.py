@@ -1,7 +1,7 @@
-"""Training CSRNet on a studio's pairs, or on photos put wrong, by small copies of them.
+"""Training CSRNet on pairs of small copies: a studio's, or photos put wrong.
 
-A pixel's colour alone decides what becomes of it, so a step looks at a few thousand pixels of a
-photo, not at all of them. Everything follows from (seed, step): a resumed run sees the same.
+A pixel's colour alone decides what becomes of it, so a step looks at a thousand pixels of a photo,
+not at all of them. Everything follows from (seed, step): a resumed run sees the same.
 """
 
 from __future__ import annotations
@@ -12,79 +12,43 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from math import cos, pi
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from numpy.random import Generator
-from numpy.typing import NDArray
 from torch import Tensor
 
 from ..errors import UsageError, WeightsError, shown
-from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
+from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
-from . import tones
-from .damage import damaged, draw_damage
+from .colour_pairs import LONG_SIDE, Coloured, ColourSource
 from .distances import lab_distance, psnr
-from .gallery import Gallery, resize
-from .pairs import Pair, digest_of
 from .synthesis import Floats
 from .train import commit
 
-LONG_SIDE = 500  # px of the copies that conditions are read from
-SMALL_SIDES = (80, 128)  # px: of most copies that a run sees, which take a twentieth of the time
 PIXELS = 1024  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
-HEAD_START = 1500  # drawn pairs by which a new network's heads are solved, at most
-DRAWS = 20  # of each photo for that
-UNTOUCHED = 0.3  # share of made pairs whose photo is left as it is: restraint is learnt from them
-LEAST_CROP = 0.6  # of a photo's sides: what a crop keeps
+WARM_UP = 50  # steps over which the rate rises
 ADAM_BETAS = (0.9, 0.99)  # as published
 CHECKPOINT = "checkpoint.safetensors"
-
-_PHOTOS = Gallery(LONG_SIDE)  # of this process
-
-
-class Coloured(NamedTuple):
-    """A small photo and how its colours shall become, (h, w, 3) float32 in [0, 1]."""
-
-    photo: Floats
-    wanted: Floats
-
-
-class ColourSource(Protocol):
-    """Anything that draws coloured pairs; `identity` says from what, for a run that goes on."""
-
-    @property
-    def identity(self) -> str:
-        """Digest of what and how."""
-
-    @property
-    def count(self) -> int:
-        """How many photos, or pairs of them, it draws from."""
-
-    def draw(self, rng: Generator, side: int) -> Coloured:
-        """Draw a pair, its long side `side` px at most."""
 
 
 @dataclass(frozen=True)
 class Settings:
     """How a run goes; written into its checkpoints.
 
-    steps: optimiser steps in all; batch: photos a step; whole: share of the photos whose copies are
-    of LONG_SIDE, as they will be, the others' of SMALL_SIDES; rate: of Adam at first, falling along
-    a cosine to a fiftieth; average: decay of the running mean of the weights, which is what is
-    kept; freeze_base: whether the base network stays as it is, and the condition alone learns.
+    steps: optimiser steps in all; batch: photos a step; rate: of Adam at first, falling along a
+    cosine to a fiftieth; average: decay of the running mean of the weights, which is what is kept;
+    freeze_base: whether the base network stays as it is, and the condition alone learns.
     """
 
     steps: int
-    rate: float = 3e-4
-    whole: float = 0.04
-    batch: int = 8
+    rate: float = 2e-3
+    batch: int = 16
     seed: int = 0
     every: int = 500
-    average: float = 0.998
+    average: float = 0.995
     freeze_base: bool = False
 
 
@@ -102,104 +66,9 @@ class Verdict(NamedTuple):
     harm: float | None
 
 
-class Damaged:
-    """Clean photos put wrong at random; some are left as they are."""
-
-    def __init__(self, photos: Sequence[Path], root: Path) -> None:
-        """photos: files under `root`, of which at least one."""
-        self.photos = list(photos)
-        self._names = [photo.relative_to(root).as_posix() for photo in photos]
-
-    @property
-    def identity(self) -> str:
-        """Digest of the photos' names."""
-        return digest_of(self._names, UNTOUCHED)
-
-    @property
-    def count(self) -> int:
-        """How many photos there are."""
-        return len(self.photos)
-
-    def draw(self, rng: Generator, side: int) -> Coloured:
-        """Draw a photo, crop it, and put it wrong."""
-        photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
-        photo = _shrunk(_crop(photo, rng), side)
-        if rng.random() < 0.5:
-            photo = photo[:, ::-1]
-        clean = photo.astype(np.float32) / np.float32(255)
-        if rng.random() < UNTOUCHED:
-            return Coloured(clean, clean)
-        return Coloured(damaged(photo, draw_damage(rng)), clean)
-
-
-class StudioColours:
-    """A studio's before and after, whole and in crops."""
-
-    def __init__(self, pairs: Sequence[Pair]) -> None:
-        """pairs: of photos of one frame, at least one."""
-        self.pairs = list(pairs)
-
-    @property
-    def identity(self) -> str:
-        """Digest of the photos' names."""
-        return digest_of([path.name for pair in self.pairs for path in pair])
-
-    @property
-    def count(self) -> int:
-        """How many pairs there are."""
-        return len(self.pairs)
-
-    def draw(self, rng: Generator, side: int) -> Coloured:
-        """Draw a pair and crop both alike."""
-        pair = self.pairs[int(rng.integers(len(self.pairs)))]
-        both = np.concatenate([_PHOTOS.pixels(path) for path in pair], axis=2)
-        both = _shrunk(_crop(both, rng), side).astype(np.float32) / np.float32(255)
-        return Coloured(both[..., :3], both[..., 3:])
-
-
-def _crop(photo: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """Cut a random part of (h, w, C), half the time."""
-    if rng.random() < 0.5:
-        return photo
-    size = np.array(photo.shape[:2])
-    kept = np.maximum((size * rng.uniform(LEAST_CROP, 1, 2)).astype(int), 1)
-    top, left = (int(rng.integers(room + 1)) for room in size - kept)
-    return photo[top : top + kept[0], left : left + kept[1]]
-
-
-def _shrunk(photo: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Bring (h, w, C) to a long side of `side` px at most, by area."""
-    size = copy_size((photo.shape[0], photo.shape[1]), side)
-    if size == photo.shape[:2]:
-        return photo
-    how = cv2.INTER_AREA if size[0] <= photo.shape[0] else cv2.INTER_LINEAR
-    return np.asarray(cv2.resize(photo, size[::-1], interpolation=how), np.uint8)
-
-
 def tensor_of(image: Floats) -> Tensor:
     """(h, w, 3) to (1, 3, h, w)."""
     return torch.from_numpy(np.ascontiguousarray(image.transpose(2, 0, 1)))[None]
-
-
-def new_net(seed: int = 0) -> Csrnet:
-    """A network that returns what it is given, its features laid out for `head_start`."""
-    net = Csrnet(CsrnetConfig(LONG_SIDE))
-    tones.lay_out(net, seed)
-    return net
-
-
-@torch.no_grad()
-def head_start(net: Csrnet, source: ColourSource, seed: int) -> None:
-    """Solve a new network's heads over drawn pairs; training goes on from there."""
-    system = tones.empty_system()
-    for index in range(min(HEAD_START, DRAWS * source.count)):
-        rng = np.random.default_rng((seed, index))
-        photo, wanted = source.draw(rng, int(rng.integers(*SMALL_SIDES)))
-        places = rng.integers(photo.shape[0] * photo.shape[1], size=PIXELS)
-        condition = net.condition(tensor_of(photo))[0].numpy()
-        before, after = (image.reshape(-1, 3)[places] for image in (photo, wanted))
-        tones.add_photo(system, condition, before, after)
-    tones.solve(net, system)
 
 
 class GradeTrainer:
@@ -208,8 +77,7 @@ class GradeTrainer:
     def __init__(self, settings: Settings, source: ColourSource, start: Csrnet | None) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.source = settings, source
-        self.new = start is None  # and so its heads are still to be solved
-        self.net = new_net(settings.seed) if start is None else deepcopy(start)
+        self.net = Csrnet(CsrnetConfig(LONG_SIDE)) if start is None else deepcopy(start)
         self.net.train()
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(not (settings.freeze_base and name.startswith(BASE)))
@@ -225,9 +93,6 @@ class GradeTrainer:
         checkpoint: Path,
     ) -> None:
         """Train from the step at hand to the last; report: step, losses by name, photos seen."""
-        if self.new and self.step == 0:
-            head_start(self.net, self.source, self.settings.seed)
-            self.average.load_state_dict(self.net.state_dict())
         while self.step < self.settings.steps:
             for group in self.adam.param_groups:
                 group["lr"] = rate_at(self.step, self.settings)
@@ -241,28 +106,24 @@ class GradeTrainer:
 
     def _learn(self, rng: Generator) -> float:
         """Take one step; return its mean loss, L1 as published."""
-        self.adam.zero_grad(set_to_none=True)
-        total = 0.0
-        for _ in range(self.settings.batch):
-            whole = rng.random() < self.settings.whole
-            side = LONG_SIDE if whole else int(rng.integers(SMALL_SIDES[0], SMALL_SIDES[1] + 1))
-            photo, wanted = self.source.draw(rng, side)
-            steps = self.net.steps(self.net.condition(tensor_of(photo))[0])
-            places = rng.integers(photo.shape[0] * photo.shape[1], size=PIXELS)
-            before, after = (
-                torch.from_numpy(np.ascontiguousarray(image.reshape(-1, 3)[places].T))
-                for image in (photo, wanted)
-            )
-            loss = (apply_steps(steps, before) - after).abs().mean() / self.settings.batch
-            torch.autograd.backward(loss)
-            total += float(loss.detach())
-        torch.nn.utils.clip_grad_norm_(self.learnt, 1.0)
-        self.adam.step()
-        if not np.isfinite(total):
+        drawn = [self.source.draw(rng) for _ in range(self.settings.batch)]
+        photos, wanted = (
+            torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+            for images in zip(*drawn, strict=True)
+        )
+        places = rng.integers(photos[0, 0].numel(), size=PIXELS)
+        before, after = (images.flatten(2)[..., places] for images in (photos, wanted))
+        steps = self.net.steps(self.net.condition(photos))  # in channels_last, as they lie there
+        loss = (apply_steps(steps, before) - after).abs().mean()
+        if not torch.isfinite(loss):
             raise UsageError(
                 f"step {self.step + 1}: the loss is no number. Run again with a lower --rate."
             )
-        return total
+        self.adam.zero_grad(set_to_none=True)
+        torch.autograd.backward(loss)
+        torch.nn.utils.clip_grad_norm_(self.learnt, 1.0)
+        self.adam.step()
+        return float(loss.detach())
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -346,26 +207,9 @@ def export(trainer: GradeTrainer, folder: Path, style: str, card: Mapping[str, A
 
 
 def rate_at(step: int, settings: Settings) -> float:
-    """Rate of a step: risen over the first 20, then along a cosine to a fiftieth."""
+    """Rate of a step: risen over WARM_UP, then along a cosine to a fiftieth."""
     falling = 0.02 + 0.98 * (1 + cos(pi * step / settings.steps)) / 2
-    return settings.rate * falling * min(1.0, (step + 1) / 20)
-
-
-def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
-    """Two pairs of each photo, whole at LONG_SIDE: put wrong, and left as it is."""
-    pairs = []
-    for index, path in enumerate(photos):
-        photo = _shrunk(_PHOTOS.pixels(path), LONG_SIDE)
-        clean = photo.astype(np.float32) / np.float32(255)
-        damage = draw_damage(np.random.default_rng((seed, index)))
-        pairs += [Coloured(damaged(photo, damage), clean), Coloured(clean, clean)]
-    return pairs
-
-
-def studio_pairs(pairs: Sequence[Pair]) -> list[Coloured]:
-    """A studio's pairs, whole at LONG_SIDE."""
-    small = [[_PHOTOS.image(path) for path in pair] for pair in pairs]
-    return [Coloured(before, resize(after, before.shape[:2])) for before, after in small]
+    return settings.rate * falling * min(1.0, (step + 1) / WARM_UP)
 
 
 @torch.no_grad()

@@ -1,0 +1,130 @@
+"""Pairs of small copies whose colours differ: a studio's own, or clean photos put wrong.
+
+The copies a run sees are small, for it sees many; and they are smooth, for what the condition
+network reads from a copy of 500 px are edges softer than those of a photo shrunk as far as this.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from ..nets.csrnet import copy_size
+from .damage import damaged, draw_damage
+from .gallery import Gallery, resize
+from .pairs import Pair, digest_of
+from .synthesis import Floats
+
+LONG_SIDE = 500  # px of the copies that conditions are read from, when a style is used and judged
+COPY_SIDE = 112  # px of the square copies that a run sees
+DETAIL_SIDE = 56  # px to which they are shrunk before, for smoothness
+UNTOUCHED = 0.45  # share of made pairs whose photo is left as it is: restraint is learnt from them
+CROPPED = 0.6  # share of pairs that are cropped
+LEAST_CROP = 0.5  # of a photo's sides: what a crop keeps
+
+_PHOTOS = Gallery(LONG_SIDE)  # of this process
+
+
+class Coloured(NamedTuple):
+    """A small photo and how its colours shall become, (h, w, 3) float32 in [0, 1]."""
+
+    photo: Floats
+    wanted: Floats
+
+
+class ColourSource(Protocol):
+    """Anything that draws coloured pairs; `identity` says from what, for a run that goes on."""
+
+    @property
+    def identity(self) -> str:
+        """Digest of what and how."""
+
+    def draw(self, rng: Generator) -> Coloured:
+        """Draw a pair of COPY_SIDE by COPY_SIDE."""
+
+
+class Damaged:
+    """Clean photos put wrong at random; some are left as they are."""
+
+    def __init__(self, photos: Sequence[Path], root: Path) -> None:
+        """photos: files under `root`, of which at least one."""
+        self.photos = list(photos)
+        self._names = [photo.relative_to(root).as_posix() for photo in photos]
+
+    @property
+    def identity(self) -> str:
+        """Digest of the photos' names."""
+        return digest_of(self._names, UNTOUCHED)
+
+    def draw(self, rng: Generator) -> Coloured:
+        """Draw a photo, crop it, and put it wrong."""
+        copy = _copy(_PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))]), rng)
+        clean = copy.astype(np.float32) / np.float32(255)
+        if rng.random() < UNTOUCHED:
+            return Coloured(clean, clean)
+        return Coloured(damaged(copy, draw_damage(rng)), clean)
+
+
+class StudioColours:
+    """A studio's before and after, whole and in crops."""
+
+    def __init__(self, pairs: Sequence[Pair]) -> None:
+        """pairs: of photos of one frame, at least one."""
+        self.pairs = list(pairs)
+
+    @property
+    def identity(self) -> str:
+        """Digest of the photos' names."""
+        return digest_of([path.name for pair in self.pairs for path in pair])
+
+    def draw(self, rng: Generator) -> Coloured:
+        """Draw a pair and crop both alike."""
+        pair = self.pairs[int(rng.integers(len(self.pairs)))]
+        before, after = (_PHOTOS.pixels(path) for path in pair)
+        if after.shape != before.shape:
+            size = before.shape[1::-1]
+            after = np.asarray(cv2.resize(after, size, interpolation=cv2.INTER_AREA), np.uint8)
+        both = _copy(np.concatenate([before, after], axis=2), rng)
+        floats = both.astype(np.float32) / np.float32(255)
+        return Coloured(floats[..., :3], floats[..., 3:])
+
+
+def _copy(photo: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
+    """Crop (h, w, C), mirror it, each by chance, and bring it to COPY_SIDE, whatever its shape."""
+    if rng.random() < CROPPED:
+        size = np.array(photo.shape[:2])
+        kept = np.maximum((size * rng.uniform(LEAST_CROP, 1, 2)).astype(int), 1)
+        top, left = (int(rng.integers(room + 1)) for room in size - kept)
+        photo = photo[top : top + kept[0], left : left + kept[1]]
+    if rng.random() < 0.5:
+        photo = photo[:, ::-1]
+    small = cv2.resize(photo, (DETAIL_SIDE, DETAIL_SIDE), interpolation=cv2.INTER_AREA)
+    smooth = cv2.resize(small, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_LINEAR)
+    return np.asarray(smooth, np.uint8)
+
+
+def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
+    """Two pairs of each photo, whole at LONG_SIDE: put wrong, and left as it is."""
+    pairs = []
+    for index, path in enumerate(photos):
+        photo = _PHOTOS.pixels(path)
+        size = copy_size((photo.shape[0], photo.shape[1]), LONG_SIDE)
+        if size != photo.shape[:2]:
+            larger = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_LINEAR)
+            photo = np.asarray(larger, np.uint8)
+        clean = photo.astype(np.float32) / np.float32(255)
+        damage = draw_damage(np.random.default_rng((seed, index)))
+        pairs += [Coloured(damaged(photo, damage), clean), Coloured(clean, clean)]
+    return pairs
+
+
+def studio_pairs(pairs: Sequence[Pair]) -> list[Coloured]:
+    """A studio's pairs, whole at LONG_SIDE."""
+    small = [[_PHOTOS.image(path) for path in pair] for pair in pairs]
+    return [Coloured(before, resize(after, before.shape[:2])) for before, after in small]
