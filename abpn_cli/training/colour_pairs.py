@@ -64,7 +64,8 @@ class Damaged:
 
     def draw(self, rng: Generator) -> Coloured:
         """Draw a photo, crop it, and put it wrong."""
-        copy = _copy(_PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))]), rng)
+        photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
+        (copy,) = _copies((photo,), rng)
         clean = copy.astype(np.float32) / np.float32(255)
         if rng.random() < UNTOUCHED:
             return Coloured(clean, clean)
@@ -90,23 +91,25 @@ class StudioColours:
         if after.shape != before.shape:
             size = before.shape[1::-1]
             after = np.asarray(cv2.resize(after, size, interpolation=cv2.INTER_AREA), np.uint8)
-        both = _copy(np.concatenate([before, after], axis=2), rng)
-        floats = both.astype(np.float32) / np.float32(255)
-        return Coloured(floats[..., :3], floats[..., 3:])
+        before, after = _copies((before, after), rng)
+        return Coloured(*(copy.astype(np.float32) / np.float32(255) for copy in (before, after)))
 
 
-def _copy(photo: NDArray[np.uint8], rng: Generator) -> NDArray[np.uint8]:
-    """Crop (h, w, C), mirror it, each by chance, and bring it to COPY_SIDE, whatever its shape."""
+def _copies(photos: Sequence[NDArray[np.uint8]], rng: Generator) -> list[NDArray[np.uint8]]:
+    """Crop (h, w, 3) of one frame, mirror them, each by chance, and bring them to COPY_SIDE."""
+    size = np.array(photos[0].shape[:2])
+    kept, top, left = size, 0, 0
     if rng.random() < CROPPED:
-        size = np.array(photo.shape[:2])
         kept = np.maximum((size * rng.uniform(LEAST_CROP, 1, 2)).astype(int), 1)
         top, left = (int(rng.integers(room + 1)) for room in size - kept)
-        photo = photo[top : top + kept[0], left : left + kept[1]]
-    if rng.random() < 0.5:
-        photo = photo[:, ::-1]
-    small = cv2.resize(photo, (DETAIL_SIDE, DETAIL_SIDE), interpolation=cv2.INTER_AREA)
-    smooth = cv2.resize(small, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_LINEAR)
-    return np.asarray(smooth, np.uint8)
+    step = -1 if rng.random() < 0.5 else 1
+    copies = []
+    for photo in photos:
+        part = photo[top : top + kept[0], left : left + kept[1]][:, ::step]
+        small = cv2.resize(part, (DETAIL_SIDE, DETAIL_SIDE), interpolation=cv2.INTER_AREA)
+        smooth = cv2.resize(small, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_LINEAR)
+        copies.append(np.asarray(smooth, np.uint8))
+    return copies
 
 
 def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
