@@ -25,7 +25,7 @@ demo: env
 
 # some processes at once, each with whole files of tests; torch's threads, as many again in each, would get in each other's way
 test: env
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # damaged photos for every parser; SECONDS=3600 for longer
 fuzz: env

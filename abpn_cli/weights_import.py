@@ -73,7 +73,9 @@ def torch_tensors(path: Path) -> Mapping[str, Tensor]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of formats that torch will not write any more
             found = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # noqa: BLE001 - whatever torch, zipfile and pickle raise on bad bytes
+    # Damage makes torch raise ten kinds of errors, among them pickle's own, which only a module
+    # that imports pickle could name; nothing but torch.load runs here.
+    except Exception as error:  # noqa: BLE001
         raise WeightsError(path, "cannot be read as a checkpoint", "Fetch it again.") from error
     if not isinstance(found, dict) or not all(isinstance(t, torch.Tensor) for t in found.values()):
         raise WeightsError(path, "holds no named tensors", "Fetch it again.")

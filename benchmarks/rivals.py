@@ -164,7 +164,7 @@ def learn(name: str, data: Path, folder: Path, seconds: float) -> Path:
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     entrant, source = ENTRANTS[name], pairs_of(data, 0)
-    plan = folder / f"{name}.json"
+    plan = folder / f"{name}_plan.json"  # a NAME.json would be the card of the weights
     if not plan.exists():
         each = seconds_a_step(entrant, source.batch(0))
         plan.write_text(json.dumps({"steps": int(seconds / each), "seconds a step": each}))

@@ -16,6 +16,12 @@ from abpn_cli.batch.journal import JOURNAL_NAME
 from abpn_cli.engine import Retoucher
 
 
+def pytest_collection_modifyitems(items):
+    """Files with long tests first: begun last, one of them would have a process all to itself."""
+    long = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in long)  # else as they were
+
+
 @pytest.fixture(scope="module")
 def net():
     return untrained()
@@ -39,6 +45,14 @@ def photos(tmp_path_factory):
     return folder
 
 
+@pytest.fixture(scope="module")
+def small_judges():
+    """What a training run is judged by, at half its side: made in a quarter of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("abpn_cli.training.data.VALIDATION_SIDE", 128)
+        yield
+
+
 @pytest.fixture
 def hold(tmp_path_factory):
     """What holds up commands where a test says so; in the end nobody is held any more."""
@@ -56,6 +70,25 @@ def shoot(tmp_path):
     shoots.save(tmp_path / "in" / "sub" / "c.png", shoots.picture(dtype=np.uint16))
     (tmp_path / "in" / "notes.txt").write_text("not a photo")
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def pool():
+    with codecs.DecodePool(1) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def lenient_pool():
+    """A pool that does what is left of damaged photos."""
+    with codecs.DecodePool(1, codecs.DecodeOptions(accept_damaged=True)) as made:
+        yield made
+
+
+@pytest.fixture
+def one_decoder(monkeypatch):
+    """Commands start one decoding process and no more: each takes most of a second of a core."""
+    monkeypatch.setattr("abpn_cli.commands.options.MOST_WORKERS", 1)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,16 @@ def cloth_photo(seed, size=(200, 260)):
     return (np.clip(image, 0, 1) * 255).astype(np.uint8)
 
 
+def write_pairs(folder, count=3, size=(132, 140)):
+    """Pairs before/0.png, after/0.png and so on: lighter after than before."""
+    for index in range(count):
+        image = cloth_photo(index, size)
+        lighter = np.clip(image * 1.1, 0, 255).astype(np.uint8)
+        for part, pixels in (("before", image), ("after", lighter)):
+            (folder / part).mkdir(exist_ok=True)
+            cv2.imwrite(str(folder / part / f"{index}.png"), pixels)
+
+
 def write_garments(folder):
     """Four garments c0.png .. c3.png, and masks.npz with label maps of the first three."""
     for index in range(4):

@@ -12,6 +12,8 @@ from photos import pattern, write_jpeg, write_png
 from PIL import Image
 from shoots import files, snapshot
 
+pytestmark = pytest.mark.usefixtures("one_decoder")
+
 
 @pytest.fixture
 def shoot(tmp_path: Path) -> Path:

@@ -78,21 +78,62 @@ with torch.inference_mode():
                 print("kept", float(untouched.float().mean()))
 """
 
+COMPILED = """
+import triton
+from triton.backends.compiler import GPUTarget
+from triton.compiler import ASTSource
+from abpn_cli.engine.device.kernels import refine_kernel
 
-def compared(*words):
-    """Run the comparison in a process of its own: the interpreter is chosen when Triton loads."""
-    env = {**os.environ, "TRITON_INTERPRET": "1", "OMP_NUM_THREADS": "1"}
+chosen = dict(WORDS=False, BLOCKS=64, ROWS=64, EXACT="tf32", LANDS=True, USER=True, FLOATS=False)
+kinds = {"base": "*u8", "target": "*u8", "tiles": "*i32"}
+kinds |= {name: "*fp16" for name in ("first_u", "first_h", "second")}
+kinds |= {name: "fp32" for name in ("strength", "scale", "most")}
+pointers = "coarse layer tallies first_bias second_bias grid user terms".split()
+kinds |= {name: "*fp32" for name in pointers} | {name: "constexpr" for name in chosen}
+names = refine_kernel.arg_names
+source = ASTSource(
+    refine_kernel,
+    {name: kinds.get(name, "i32") for name in names},
+    constexprs={(names.index(name),): value for name, value in chosen.items()},
+)
+options = {"num_warps": 8, "num_stages": 1}
+print(triton.compile(source, target=GPUTarget("cuda", 90, 32), options=options).asm["ttir"])
+"""
+needs_triton = pytest.mark.skipif(
+    importlib.util.find_spec("triton") is None, reason="needs Triton, as abpn[kernels] brings it"
+)
+
+
+def told_by(script, *words, interpreted):
+    """Run a script in a process of its own: the interpreter is chosen when Triton loads."""
+    env = {**os.environ, "TRITON_INTERPRET": str(int(interpreted)), "OMP_NUM_THREADS": "1"}
     ran = subprocess.run(
-        [sys.executable, "-c", COMPARED, *words],
+        [sys.executable, "-c", script, *words],
         capture_output=True, text=True, env=env, cwd=HERE.parent, check=False,
     )  # fmt: skip
     assert ran.returncode == 0, ran.stderr
-    return [(name, *map(float, rest)) for name, *rest in map(str.split, ran.stdout.splitlines())]
+    return ran.stdout.splitlines()
 
 
-@pytest.mark.skipif(
-    importlib.util.find_spec("triton") is None, reason="needs Triton, as abpn[kernels] brings it"
-)
+def compared(*words):
+    lines = told_by(COMPARED, *words, interpreted=True)
+    return [(name, *map(float, rest)) for name, *rest in map(str.split, lines)]
+
+
+@needs_triton
+def test_compiled_every_product_is_of_a_row_that_the_walk_brings():
+    """As the compiler sees it, and not the interpreter: what a loop carries, it must notice.
+
+    Names that begin a loop as one and the same value it takes for one that never changes.
+    """
+    lines = told_by(COMPILED, interpreted=False)
+    constants = {line.split()[0] for line in lines if "= arith.constant" in line}
+    factors = [line.split("tt.dot ")[1].split(",")[0] for line in lines if "tt.dot " in line]
+    assert len(factors) == 9
+    assert not constants & set(factors)
+
+
+@needs_triton
 @pytest.mark.parametrize(
     ("words", "bar"),
     [

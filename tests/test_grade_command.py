@@ -14,6 +14,8 @@ from styles import save_style
 from abpn_cli.commands.styles import Share, mix_of, told
 from abpn_cli.errors import UsageError
 
+pytestmark = pytest.mark.usefixtures("one_decoder")
+
 
 @pytest.fixture(autouse=True)
 def own(tmp_path, monkeypatch, net):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import Counter
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ FILES = re.compile(r"\btest_[a-z0-9_]+\.py\b")
 ROW = re.compile(r"^\|(.+)\|$", re.MULTILINE)
 
 
+@cache
 def defined() -> Counter[str]:
     return Counter(
         node.name

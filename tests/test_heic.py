@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -21,12 +20,6 @@ pillow_heif = pytest.importorskip("pillow_heif")
 
 RGB = pattern(120, 160)
 EXACT = {"quality": -1, "chroma": 444, "matrix_coefficients": 0}  # nothing lost but the depth
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(1) as made:
-        yield made
 
 
 def write_heic(path: Path, pixels: np.ndarray, **how: object) -> Path:

@@ -35,18 +35,6 @@ RGB = pattern(60, 80)
 WRITERS = {".jpg": write_jpeg, ".png": write_png, ".tif": write_tiff}
 
 
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(1) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lenient_pool() -> Iterator[DecodePool]:
-    with DecodePool(1, DecodeOptions(accept_damaged=True)) as made:
-        yield made
-
-
 @pytest.fixture(autouse=True)
 def silence(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
     yield

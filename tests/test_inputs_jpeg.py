@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,24 +13,12 @@ from photos import pattern, srgb_profile, write_jpeg
 from PIL import Image, ImageCms
 from profiles import cmyk_profile
 
-from abpn_cli.codecs import DecodeOptions, DecodePool, EncodeOptions, decode, encode, probe
+from abpn_cli.codecs import DecodePool, EncodeOptions, decode, encode, probe
 from abpn_cli.errors import PhotoError
 from abpn_cli.metadata import jpeg_carrier
 from abpn_cli.photo import Metadata, Photo
 
 RGB = pattern(240, 320)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(1) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lenient_pool() -> Iterator[DecodePool]:
-    with DecodePool(1, DecodeOptions(accept_damaged=True)) as made:
-        yield made
 
 
 def put(path: Path, data: bytes) -> Path:

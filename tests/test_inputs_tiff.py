@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -18,18 +17,6 @@ from abpn_cli.errors import PhotoError
 
 RGB8 = pattern(130, 70)
 RGB = pattern(130, 70, np.uint16)
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(1) as made:
-        yield made
-
-
-@pytest.fixture(scope="module")
-def lenient_pool() -> Iterator[DecodePool]:
-    with DecodePool(1, DecodeOptions(accept_damaged=True)) as made:
-        yield made
 
 
 LOSSLESS = ["lzw", "zlib", "deflate", "packbits", "zstd", "lzma", "lerc", "png", "jpeg2000"]

@@ -3,8 +3,11 @@
 import json
 
 import numpy as np
+import pytest
 from command import abpn
 from shoots import files, load, picture, save
+
+pytestmark = pytest.mark.usefixtures("one_decoder")
 
 
 def test_mask_writes_the_gate_beside_the_photo_and_knows_its_own_files(shoot, checkpoint):

@@ -6,7 +6,6 @@ import contextlib
 import io
 import struct
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -34,12 +33,6 @@ from abpn_cli.photo import turn_upright
 pytest.importorskip("rawpy")
 
 LIGHT = (pattern(96, 128, np.uint16) // 2 + 8000).astype(np.uint16)  # linear, nothing clipped
-
-
-@pytest.fixture(scope="module")
-def pool() -> Iterator[DecodePool]:
-    with DecodePool(1) as made:
-        yield made
 
 
 def flat(value: int) -> np.ndarray:

@@ -9,6 +9,7 @@ from command import abpn, real_abpn
 from PIL import Image
 from shoots import files, load, picture, save, snapshot
 
+pytestmark = pytest.mark.usefixtures("one_decoder")
 ORIENTATION = 274  # EXIF tag
 
 

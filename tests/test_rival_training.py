@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 from command import abpn
-from garments import cloth_photo
+from garments import write_pairs
 
 from abpn_cli import weights
 from abpn_cli.errors import UsageError, WeightsError
@@ -120,12 +120,7 @@ def test_a_network_without_a_mask_is_judged_as_open_everywhere():
 def studio(tmp_path_factory):
     """Three pairs, lighter after than before, and one more to judge by."""
     root = tmp_path_factory.mktemp("rival studio")
-    for index in range(3):
-        image = cloth_photo(index, (132, 140))
-        lighter = np.clip(image * 1.1, 0, 255).astype(np.uint8)
-        for folder, pixels in (("before", image), ("after", lighter)):
-            (root / folder).mkdir(exist_ok=True)
-            cv2.imwrite(str(root / folder / f"{index}.png"), pixels)
+    write_pairs(root)
     return root
 
 
@@ -134,7 +129,7 @@ TRAIN = ("train", "--pairs", "before", "after", "--device", "cpu", "--workers", 
 
 
 @pytest.fixture(scope="module")
-def looks(studio):
+def looks(studio, small_judges):
     """Weights of each rival, trained by the command, with what it told."""
     told = {}
     for name in RIVALS:

@@ -127,9 +127,8 @@ def test_a_second_signal_stops_at_once_and_leaves_no_half_file(tmp_path, checkpo
         hold.reached("flush")
         assert leftovers(tmp_path / "done")
         send(process, signal.SIGTERM)
-        heard(
-            process
-        )  # of two signals that wait together, the kernel hands over the lower number first
+        # of two signals that wait together, the kernel hands over the lower number first
+        heard(process)
         send(process, signal.SIGINT)
         process.wait(60)
         err = process.stderr.read()

@@ -8,6 +8,8 @@ import pytest
 from command import start
 from shoots import files
 
+pytestmark = pytest.mark.slow
+
 
 def words(checkpoint, *more):
     return ("retouch", "in", "-o", "done", "--weights", checkpoint, *more)

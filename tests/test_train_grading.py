@@ -182,6 +182,7 @@ def user(studio, monkeypatch):
     return studio / "user" / "weights"
 
 
+@pytest.mark.slow
 def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     code, _, err = abpn(
         "train", "--net", "csrnet", "--pairs", "before", "after", "--from", "auto",

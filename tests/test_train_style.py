@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from command import abpn
-from garments import cloth_photo
+from garments import cloth_photo, write_pairs
 
 from abpn_cli import weights
 from abpn_cli.commands.train_data import idle_photos
@@ -34,12 +34,7 @@ MYSTYLE += ("--nothing", "idle")
 def studio(tmp_path_factory):
     """A folder with four pairs, lighter after than before, and weights to start from."""
     root = tmp_path_factory.mktemp("studio")
-    for index in range(4):
-        image = cloth_photo(index, (280, 300))
-        lighter = np.clip(image * 1.1, 0, 255).astype(np.uint8)
-        for folder, pixels in (("before", image), ("after", lighter)):
-            (root / folder).mkdir(exist_ok=True)
-            cv2.imwrite(str(root / folder / f"{index}.png"), pixels)
+    write_pairs(root, 4, (280, 300))
     (root / "idle").mkdir()
     for index in range(3):
         cv2.imwrite(str(root / "idle" / f"{index}.png"), cloth_photo(20 + index, (280, 300)))

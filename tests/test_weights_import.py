@@ -6,6 +6,7 @@ import hashlib
 import pickle
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from command import abpn
@@ -13,7 +14,7 @@ from styles import style_net
 
 from abpn_cli import weights
 from abpn_cli.errors import TargetError, WeightsError
-from abpn_cli.weights_import import IMPORTABLE, import_file
+from abpn_cli.weights_import import IMPORTABLE, import_file, torch_tensors
 
 
 @pytest.fixture(autouse=True)
@@ -75,6 +76,23 @@ def test_pickled_code_is_never_run(tmp_path):
     with pytest.raises(WeightsError, match="cannot be read as a checkpoint"):
         import_file(path, table=known(path))
     assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize("zipped", [True, False])
+def test_damage_is_told_whatever_torch_makes_of_it(tmp_path, zipped):
+    path = tmp_path / "damaged.pth"
+    torch.save({"a": torch.zeros(3)}, path, _use_new_zipfile_serialization=zipped)
+    whole, rng, refused = path.read_bytes(), np.random.default_rng(5), 0
+    for _ in range(60):
+        data = bytearray(whole[: rng.integers(1, len(whole))] if rng.random() < 0.3 else whole)
+        for at in rng.integers(0, min(len(data), 400), 3):
+            data[at] = rng.integers(0, 256)
+        path.write_bytes(data)
+        try:
+            torch_tensors(path)
+        except WeightsError:
+            refused += 1
+    assert refused > 40
 
 
 @pytest.mark.parametrize("found", [[1, 2], {"conv1.weight": 3}, {"conv1.weight": torch.ones(2)}])

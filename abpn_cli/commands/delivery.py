@@ -46,7 +46,28 @@ class Naming(NamedTuple):
     save_mask: bool = False
 
 
-def plan(paths: list[Path], out: Path, asked: Naming, not_read: Counter[str]) -> list[Job]:
+def planned(
+    settings: shoot.Settings,
+    paths: list[Path],
+    out: Path,
+    asked: Naming,
+    writing: Writing,
+    quality: int | None,
+) -> tuple[shoot.Settings, list[Job]]:
+    """Settle every job, writing nothing; the settings come back with what is to be told of them.
+
+    quality: of `--quality`, None where it is not given.
+
+    Raises:
+        UsageError, NoPhotoError, TargetError: as `_plan`.
+    """
+    not_read: Counter[str] = Counter()
+    jobs = _plan(paths, out, asked, not_read)
+    told = _unused(quality, writing, jobs)
+    return replace(settings, not_read=not_read, warnings=told), jobs
+
+
+def _plan(paths: list[Path], out: Path, asked: Naming, not_read: Counter[str]) -> list[Job]:
     """Settle every job, writing nothing; not_read: counts, by kind, pictures that are passed by.
 
     Raises:
@@ -66,9 +87,9 @@ def plan(paths: list[Path], out: Path, asked: Naming, not_read: Counter[str]) ->
         without_masks(found, is_own_mask), asked.prefer.value if asked.prefer else None
     )
     naming = room.Naming(out, codecs.PHOTO_SUFFIXES, format_of, keep_mask=asked.save_mask)
-    planned = room.make_jobs(sources, naming)
+    jobs = room.make_jobs(sources, naming)
     room.check_out(out)
-    return planned
+    return jobs
 
 
 def foresee(settings: shoot.Settings, masks: Sequence[Regions]) -> Callable[[list[Job]], list[Job]]:
@@ -140,10 +161,10 @@ def writing_of(
     return Writing(DEFAULT_QUALITY if quality is None else quality, tiff_compression, mode, upright)
 
 
-def unused(quality: int | None, writing: Writing, planned: Sequence[Job]) -> tuple[str, ...]:
+def _unused(quality: int | None, writing: Writing, jobs: Sequence[Job]) -> tuple[str, ...]:
     """Return a warning where `--quality` is given and changes nothing for some photo."""
     keeps = quality is not None and writing.jpeg is JpegMode.KEEP
-    return (QUALITY_UNUSED,) if keeps and any(map(_stays_jpeg, planned)) else ()
+    return (QUALITY_UNUSED,) if keeps and any(map(_stays_jpeg, jobs)) else ()
 
 
 def _jpeg_mode(asked: JpegMode | None, upright: bool) -> JpegMode:

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -18,9 +17,7 @@ from . import delivery, options, resume, shoot, styles
 from .delivery import Product
 from .options import Compression, Format, OverwriteChoice, RawSpace
 from .output import write_text
-from .regions import ONLY, PROTECT, Regions, find_regions
-
-CUBE_HEAD = 4096  # bytes of a file in which a `.cube` says its size
+from .regions import Bounds, find_bounds
 
 if TYPE_CHECKING:
     from ..batch.pipeline import Finished, Stages
@@ -29,6 +26,8 @@ if TYPE_CHECKING:
     from ..engine.looks import Conditions
     from ..photo import Job, Photo
     from .regions import Mask
+
+CUBE_HEAD = 4096  # bytes of a file in which a `.cube` says its size
 
 
 def grade(
@@ -113,29 +112,21 @@ def grade(
     )
     options.check_range("--strength", strength, 0.0, 1.0)
     writing = delivery.writing_of(jpeg, upright, quality, tiff_compression)
-    not_read: Counter[str] = Counter()
-    planned = delivery.plan(paths, out, delivery.Naming(format_, prefer), not_read)
-    settings = replace(
-        settings, not_read=not_read, warnings=delivery.unused(quality, writing, planned)
-    )
+    naming = delivery.Naming(format_, prefer)
+    settings, planned = delivery.planned(settings, paths, out, naming, writing, quality)
     cube = _Cube(export_cube, styles.title_of(settings, strength), strength)
     cube.check(planned, lock_look, json)
-    looks = _Looks(
-        strength,
-        find_regions(ONLY, only, planned),
-        find_regions(PROTECT, protect, planned),
-        writing,
-        _Series(settings, planned) if lock_look else None,
-        cube,
-    )
+    bounds = find_bounds(only, protect, planned)
+    series = _Series(settings, planned) if lock_look else None
+    looks = _Looks(strength, bounds, writing, series, cube)
     resumable = resume.Resumable(
         out,
         overwrite,
         {"strength": strength, **writing.choices(), "format": format_.value},
-        lambda job: delivery.inputs_of(job, looks.masks),
-        delivery.foresee(settings, looks.masks),
+        lambda job: delivery.inputs_of(job, bounds),
+        delivery.foresee(settings, bounds),
     )
-    shared = {} if looks.series is None else looks.series.choices()
+    shared = {} if series is None else series.choices()
     find = partial(styles.craft_of, settings, mix, shared)
     resume.go(settings, planned, resumable, find, looks.stages)
     if cube.is_due and not dry_run:  # every output was up to date: no photo has been looked at
@@ -266,16 +257,10 @@ class _Looks:
     """How the photos shall look; series: None where each has a look of its own."""
 
     strength: float
-    only: Regions
-    protect: Regions
+    bounds: Bounds
     writing: delivery.Writing
     series: _Series | None
     cube: _Cube
-
-    @property
-    def masks(self) -> tuple[Regions, Regions]:
-        """The user's own masks."""
-        return self.only, self.protect
 
     def stages(self, place: resume.Workplace[Grader]) -> Stages[Product]:
         """Join the rooms: how a photo is decoded, graded, and encoded."""
@@ -300,17 +285,16 @@ class _Looks:
         from ..batch.pipeline import Finished
         from ..codecs import make_upright
 
-        only_of, protect_of = self.only.reader(read_mask), self.protect.reader(read_mask)
+        bound_of = self.bounds.reader(read_mask)
 
         def work(job: Job, photo: Photo) -> Finished[Product]:
-            only, protect = only_of(job), protect_of(job)
+            bound = bound_of(job)
             if self.cube.is_due:
                 self.cube.write(grader, grader.look_of(photo))
-            done, edit = grader.overwritten(photo, self.strength, only.mask, protect.mask)
+            done, edit = grader.overwritten(photo, self.strength, bound.only, bound.protect)
             if self.writing.upright:
                 done = make_upright(done)
-            told = tuple(filter(None, (only.warning, protect.warning)))
-            return Finished(Product(done), edit, done.warnings + told)
+            return Finished(Product(done), edit, done.warnings + bound.told)
 
         return work
 

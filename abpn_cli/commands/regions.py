@@ -98,6 +98,44 @@ class Regions:
         return Notice(f"the {self.option} folder holds no mask for this photo")
 
 
+class Bound(NamedTuple):
+    """Where one photo may be changed, as the user has it: what `Engine.retouch` takes.
+
+    told: what the user is to know of its masks, one sentence each.
+    """
+
+    only: Mask | None
+    protect: Mask | None
+    told: tuple[str, ...]
+
+
+class Bounds(NamedTuple):
+    """Where photos may be changed: the masks of `--only` and of `--protect`."""
+
+    only: Regions
+    protect: Regions
+
+    def reader(self, read: Callable[[Path], Mask]) -> Callable[[Job], Bound]:
+        """Make the function that gives each job its masks; raises as `Regions.reader` has it."""
+        only_of, protect_of = self.only.reader(read), self.protect.reader(read)
+
+        def of(job: Job) -> Bound:
+            only, protect = only_of(job), protect_of(job)
+            told = tuple(filter(None, (only.warning, protect.warning)))
+            return Bound(only.mask, protect.mask, told)
+
+        return of
+
+
+def find_bounds(only: Path | None, protect: Path | None, jobs: Sequence[Job]) -> Bounds:
+    """Find the masks of both options, before anything starts.
+
+    Raises:
+        UsageError: as `find_regions`.
+    """
+    return Bounds(find_regions(ONLY, only, jobs), find_regions(PROTECT, protect, jobs))
+
+
 def foreseen(
     jobs: Iterable[Job], regions: Sequence[Regions], probe: Callable[[Path], Header]
 ) -> list[Job]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
@@ -140,11 +139,8 @@ def remove(
         raise UsageError(f"--device {device}: without --weights holes are filled on the CPU.")
     options.check_range("--feather", feather, 0, MOST_FEATHER)
     writing = delivery.writing_of(jpeg, upright, quality, tiff_compression)
-    not_read: Counter[str] = Counter()
-    planned = delivery.plan(paths, out, delivery.Naming(format_, prefer, save_mask), not_read)
-    settings = replace(
-        settings, not_read=not_read, warnings=delivery.unused(quality, writing, planned)
-    )
+    naming = delivery.Naming(format_, prefer, save_mask)
+    settings, planned = delivery.planned(settings, paths, out, naming, writing, quality)
     masks = find_regions(MASK, mask, planned)
     if not discs:
         planned = without_masks_skipped(planned, masks)

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -13,7 +12,7 @@ import typer
 from . import delivery, options, resume, shoot
 from .delivery import Product
 from .options import Compression, Format, OverwriteChoice, Precision, RawSpace
-from .regions import ONLY, PROTECT, Regions, find_regions
+from .regions import Bounds, find_bounds
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -88,23 +87,16 @@ def retouch(
     shoot.check_task(settings)
     options.check_range("--strength", strength, 0.0, 1.5)
     writing = delivery.writing_of(jpeg, upright, quality, tiff_compression)
-    not_read: Counter[str] = Counter()
-    planned = delivery.plan(paths, out, delivery.Naming(format_, prefer, save_mask), not_read)
-    settings = replace(
-        settings, not_read=not_read, warnings=delivery.unused(quality, writing, planned)
-    )
-    looks = _Looks(
-        strength,
-        find_regions(ONLY, only, planned),
-        find_regions(PROTECT, protect, planned),
-        writing,
-    )
+    naming = delivery.Naming(format_, prefer, save_mask)
+    settings, planned = delivery.planned(settings, paths, out, naming, writing, quality)
+    bounds = find_bounds(only, protect, planned)
+    looks = _Looks(strength, bounds, writing)
     resumable = resume.Resumable(
         out,
         overwrite,
         {**looks.choices(), "format": format_.value},
-        lambda job: delivery.inputs_of(job, looks.masks),
-        delivery.foresee(settings, looks.masks),
+        lambda job: delivery.inputs_of(job, bounds),
+        delivery.foresee(settings, bounds),
     )
     resume.go(settings, planned, resumable, partial(shoot.tasks_of, settings), looks.stages)
 
@@ -114,14 +106,8 @@ class _Looks:
     """How the photos shall look."""
 
     strength: float
-    only: Regions
-    protect: Regions
+    bounds: Bounds
     writing: delivery.Writing
-
-    @property
-    def masks(self) -> tuple[Regions, Regions]:
-        """The user's own masks."""
-        return self.only, self.protect
 
     def choices(self) -> dict[str, Any]:
         """Return what can change an output, as the journal keeps it; masks go by their content."""
@@ -147,18 +133,17 @@ class _Looks:
         from ..codecs import make_upright
         from .masks import kept_mask
 
-        only_of, protect_of = self.only.reader(read_mask), self.protect.reader(read_mask)
+        bound_of = self.bounds.reader(read_mask)
         upright = self.writing.upright
 
         def work(job: Job, photo: Photo) -> Finished[Product]:
-            only, protect = only_of(job), protect_of(job)
+            bound = bound_of(job)
             mask = None
             if job.mask is not None:
                 mask = kept_mask(retoucher.gate(photo), photo.metadata.orientation, upright)
-            done, edit = retoucher.overwritten(photo, self.strength, only.mask, protect.mask)
+            done, edit = retoucher.overwritten(photo, self.strength, bound.only, bound.protect)
             if upright:
                 done = make_upright(done)
-            told = tuple(filter(None, (only.warning, protect.warning)))
-            return Finished(Product(done, mask), edit, done.warnings + told)
+            return Finished(Product(done, mask), edit, done.warnings + bound.told)
 
         return work

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -60,13 +60,39 @@ def idle_photos(folder: Path | None, tell: Callable[[str], None]) -> list[Path]:
     Raises:
         UsageError: it is not a folder.
     """
-    from ..training.data import photos_under, readable
+    from ..training.data import photos_under
 
     if folder is None:
         tell("warning: no --nothing DIR: photos unlike the pairs may not be left alone")
         return []
     options.check_folder("--nothing", folder)
-    good, problems = readable(photos_under(folder))
+    return _readable(photos_under(folder), tell)
+
+
+def photos_apart(
+    root: Path, listed: Path | None, held_out: Path | None, tell: Callable[[str], None]
+) -> tuple[list[Path], list[Path]]:
+    """Photos under a folder to train on, and those held out: without a list, a tenth by name.
+
+    listed: which of them there are at all. Those that cannot be read are told and left out.
+
+    Raises:
+        UsageError: a list cannot be used.
+    """
+    from ..training.data import photos_under, read_list, split_by_name
+
+    found = read_list(root, listed) if listed else photos_under(root)
+    kept = read_list(root, held_out) if held_out else split_by_name(found)
+    used = set(kept)
+    train_on = [path for path in found if path not in used]
+    return _readable(train_on, tell), _readable(kept, tell)
+
+
+def _readable(paths: Sequence[Path], tell: Callable[[str], None]) -> list[Path]:
+    """Leave out what cannot be read, and tell it."""
+    from ..training.data import readable
+
+    good, problems = readable(paths)
     for problem in problems:
         tell(f"left out: {problem}")
     return good
@@ -86,31 +112,14 @@ def photo_sets(
     Raises:
         UsageError: a list or the masks cannot be used.
     """
-    from ..training.data import (
-        FACE,
-        PhotoSet,
-        check_masks,
-        photos_under,
-        read_list,
-        readable,
-        split_by_name,
-        with_skin,
-    )
+    from ..training.data import FACE, PhotoSet, check_masks, read_list, with_skin
 
-    cloth_list, nothing_list, held_out_list = lists
+    subjects, nothing_list, held_out = lists
     if masks is not None:
         check_masks(masks)
-    cloth = read_list(photos, cloth_list) if cloth_list else photos_under(photos)
-    nothing = read_list(photos, nothing_list) if nothing_list else []
-    kept = read_list(photos, held_out_list) if held_out_list else split_by_name(cloth)
-    used = set(kept)
-    parts = []
-    for paths in ([path for path in cloth if path not in used], nothing, kept):
-        good, problems = readable(paths)
-        parts.append(good)
-        for problem in problems:
-            tell(f"left out: {problem}")
-    sets = [PhotoSet(photos, parts[at], parts[1], masks, task) for at in (0, 2)]
+    nothing = _readable(read_list(photos, nothing_list), tell) if nothing_list else []
+    parts = photos_apart(photos, subjects, held_out, tell)
+    sets = [PhotoSet(photos, part, nothing, masks, task) for part in parts]
     if task == FACE:
         for at, photo_set in enumerate(sets):
             sets[at], problems = with_skin(photo_set)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import UsageError, shown
 from . import options
+from .train_data import photos_apart
 from .train_means import check_out, teller
 
 if TYPE_CHECKING:
@@ -147,7 +148,6 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
     """
     from ..errors import NoPhotoError
     from ..training import colour_pairs
-    from ..training.data import photos_under, read_list, readable, split_by_name
     from ..training.pairs import match_pairs, split
 
     if (asked.pairs is None) == (asked.photos is None):
@@ -169,19 +169,13 @@ def _lesson(asked: StyleAsked, tell: Callable[[str], None]) -> _Lesson:
     assert asked.photos is not None
     options.check_folder("--photos", asked.photos)
     root = asked.photos
-    found = read_list(root, asked.list) if asked.list else photos_under(root)
-    held_out = read_list(root, asked.held_out) if asked.held_out else split_by_name(found)
-    parts = []
-    for paths in ([path for path in found if path not in set(held_out)], held_out):
-        good, problems = readable(paths)
-        parts.append(good)
-        for problem in problems:
-            tell(f"left out: {problem}")
-    if not parts[0]:
+    train_on, judged_by = photos_apart(root, asked.list, asked.held_out, tell)
+    if not train_on:
         raise NoPhotoError(f"{shown(root)}: no photo to train on. Check --photos and --list.")
-    about = {"photos": len(parts[0]), "held out": len(parts[1]), "put wrong": "training/damage.py"}
-    pairs = colour_pairs.damaged_pairs(parts[1], seed=1)
-    return _Lesson(colour_pairs.Damaged(parts[0], root), pairs, len(parts[0]), about)
+    counts = {"photos": len(train_on), "held out": len(judged_by)}
+    pairs = colour_pairs.damaged_pairs(judged_by, seed=1)
+    about = {**counts, "put wrong": "training/damage.py"}
+    return _Lesson(colour_pairs.Damaged(train_on, root), pairs, len(train_on), about)
 
 
 def _words(verdict: Verdict) -> dict[str, float]:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from ..errors import NoPhotoError, UsageError, shown
 from . import options
+from .train_data import photos_apart
 from .train_means import check_out, device_of, teller
 
 if TYPE_CHECKING:
@@ -102,21 +103,13 @@ def _photos(asked: RemovalAsked, side: int, tell: Callable[[str], None]) -> tupl
         UsageError: --photos is missing or no folder.
         NoPhotoError: there is nothing to learn from, or to judge by.
     """
-    from ..training.data import photos_under, read_list, readable, split_by_name
     from ..training.removal import Holes
 
     root = asked.photos
     if root is None:
         raise UsageError("--photos is missing: holes are made in photos. Name their folder.")
     options.check_folder("--photos", root)
-    found = read_list(root, asked.list) if asked.list else photos_under(root)
-    held_out = read_list(root, asked.held_out) if asked.held_out else split_by_name(found)
-    parts = []
-    for paths in ([path for path in found if path not in set(held_out)], held_out):
-        good, problems = readable(paths)
-        parts.append(good)
-        for problem in problems:
-            tell(f"left out: {problem}")
-    if not all(parts):
+    train_on, judged_by = photos_apart(root, asked.list, asked.held_out, tell)
+    if not train_on or not judged_by:
         raise NoPhotoError(f"{shown(root)}: too few photos to train on. Check --photos and --list.")
-    return Holes(parts[0], root, side), Holes(parts[1], root, side)
+    return Holes(train_on, root, side), Holes(judged_by, root, side)

@@ -9,7 +9,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import torch
 
 from ..cores import Cores
 from ..errors import PhotoError
@@ -69,6 +68,9 @@ class Retoucher(Engine):
         """
         where = choose_device(device)
         self._network = Network(weights, where, choose_precision(precision, where))
+        self.device, self.precision = self._network.device, self._network.precision
+        self.weight_bytes = self._network.weight_bytes
+        self.spare_bytes = max_bytes - PROGRAM_BYTES
         self._device_path = DevicePath(self._network) if where.type == "cuda" else None
         self._crew = Crew(cores)
         self._weights = weights
@@ -127,16 +129,6 @@ class Retoucher(Engine):
             else:
                 yield from unrounded(self._network, self._crew, self._sketch(photo, order))
 
-    @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self._network.device
-
-    @property
-    def precision(self) -> str:
-        """In what its convolutions compute."""
-        return self._network.precision
-
     def gate(self, photo: Photo) -> Plane:
         """Compute g alone: (H, W) float32 in [0, 1], the photo's size and stored orientation.
 
@@ -172,16 +164,6 @@ class Retoucher(Engine):
     def max_bytes(self) -> int:
         """What one photo may take, program and network included."""
         return self._max_bytes
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory the network's parameters take."""
-        return self._network.weight_bytes
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._max_bytes - PROGRAM_BYTES
 
     def peak_bytes(self, photo: Photo, masks: int = 0, results: int = 1) -> int:
         """Most memory that a photo takes, program, network and so many user's masks included.

@@ -134,16 +134,16 @@ class AsapNetEngine(WholeEngine):
         config = self._net.config
         side = self._net.side_for(canvas.pixels.shape[0])
         with stage("stream"), self._crew.together():
-            seen = to_tensor(2 * _reduced(canvas, side, config.learned) - 1, self._device)
+            seen = to_tensor(2 * _reduced(canvas, side, config.learned) - 1, self.device)
             parameters = self._net.low_res(seen)[0].permute(1, 2, 0).contiguous()
-        code = position_code(side, config.reduction, self._device).permute(1, 2, 0)
+        code = position_code(side, config.reduction, self.device).permute(1, 2, 0)
         shift = side // 2 if config.blend_cells else 0
         return Cells(parameters, side, shift, code.roll((shift, shift), (0, 1)))
 
     def _painted(self, canvas: Canvas, cells: Cells, tile: Tile) -> Image:
         """A tile: whole cells, or a part of one; blended, squares between the centres of four."""
         block = _block_of(tile, cells)
-        image = to_tensor(2 * _within(canvas, block.frame, tile) - 1, self._device)
+        image = to_tensor(2 * _within(canvas, block.frame, tile) - 1, self.device)
         if block.cells == (1, 1):
             pixels = image[0].flatten(1).T[None]
         else:

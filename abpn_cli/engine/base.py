@@ -27,7 +27,17 @@ class Worked(NamedTuple):
 
 
 class Engine(ABC):
-    """Retouches photos; a subclass says how."""
+    """Retouches photos; a subclass says how.
+
+    device:       where the networks run; precision: in what they compute.
+    weight_bytes: memory that their parameters take.
+    spare_bytes:  what the program itself leaves of the memory allowed.
+    """
+
+    device: torch.device
+    precision: str
+    weight_bytes: int
+    spare_bytes: int
 
     def retouch(
         self,
@@ -69,29 +79,9 @@ class Engine(ABC):
         return self.retouch(photo, strength, only, protect)
 
     @property
-    @abstractmethod
-    def device(self) -> torch.device:
-        """Where the networks run."""
-
-    @property
-    @abstractmethod
-    def precision(self) -> str:
-        """In what they compute."""
-
-    @property
     def computed_by(self) -> str:
         """By what: see `network.computed_by`."""
         return computed_by(self.device, self.precision)
-
-    @property
-    @abstractmethod
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-
-    @property
-    @abstractmethod
-    def weight_bytes(self) -> int:
-        """Memory that the networks' parameters take."""
 
     @abstractmethod
     def worked(

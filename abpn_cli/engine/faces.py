@@ -14,7 +14,6 @@ from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from ..photo import Edit, Photo, with_warnings
@@ -55,34 +54,16 @@ class FaceRetoucher(Engine):
 
         keep_moles: leave moles alone; find: finds the faces of a photo, in any order.
         """
+        self.device, self.precision = retoucher.device, retoucher.precision
+        self.weight_bytes, self.spare_bytes = retoucher.weight_bytes, retoucher.spare_bytes
         self._retoucher = retoucher
         self._keep_moles = keep_moles
         self._find = find
 
     @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self._retoucher.device
-
-    @property
-    def precision(self) -> str:
-        """In what the network computes."""
-        return self._retoucher.precision
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._retoucher.spare_bytes
-
-    @property
     def max_bytes(self) -> int:
         """What one photo may take, program and network included."""
         return self._retoucher.max_bytes
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory the network's parameters take."""
-        return self._retoucher.weight_bytes
 
     def worked(
         self,

@@ -76,9 +76,13 @@ class Grader(Engine):
             UsageError, DeviceError: the device is unknown, or not there.
             WeightsError: missing, damaged, or of a network that does not grade.
         """
-        self._device = choose_device(device)
-        self._kernel = choose_kernel(self._device, self.precision)
-        self._nets = [_load(style.path, self._device) for style in styles]
+        self.device, self.precision = choose_device(device), "float32"
+        self._kernel = choose_kernel(self.device, self.precision)
+        self._nets = [_load(style.path, self.device) for style in styles]
+        self.weight_bytes = sum(
+            p.numel() * p.element_size() for net in self._nets for p in net.parameters()
+        )
+        self.spare_bytes = max_bytes - PROGRAM_BYTES - self.weight_bytes
         self._shares = [style.share for style in styles]
         self._crew = Crew(cores)
         self._max_bytes = max_bytes
@@ -90,28 +94,6 @@ class Grader(Engine):
         other._look = look
         return other
 
-    @property
-    def device(self) -> torch.device:
-        """Where the networks run."""
-        return self._device
-
-    @property
-    def precision(self) -> str:
-        """In what they compute."""
-        return "float32"
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._max_bytes - PROGRAM_BYTES - self.weight_bytes
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory that the networks' parameters take."""
-        return sum(
-            int(p.numel() * p.element_size()) for net in self._nets for p in net.parameters()
-        )
-
     def conditions(self, photo: Photo) -> Conditions:
         """Read what each style makes of a whole photo.
 
@@ -121,7 +103,7 @@ class Grader(Engine):
         self._check(photo, 0, 0)
         with stage("condition"), self._crew.together(), torch.inference_mode():
             found = tuple(
-                net.condition(torch.from_numpy(self._copy(photo, net)).to(self._device))[0]
+                net.condition(torch.from_numpy(self._copy(photo, net)).to(self.device))[0]
                 .cpu()
                 .numpy()
                 for net in self._nets
@@ -237,12 +219,12 @@ class Grader(Engine):
     @torch.inference_mode()
     def _map(self, look: Conditions) -> LookMap:
         steps = [
-            net.steps(torch.from_numpy(c).to(self._device))
+            net.steps(torch.from_numpy(c).to(self.device))
             for net, c in zip(self._nets, look, strict=True)
         ]
         if self._kernel is not None:
             return KernelMap(steps, self._shares, self._kernel)
-        return TorchMap(steps, self._shares, self._device)
+        return TorchMap(steps, self._shares, self.device)
 
     def _worked(
         self,

@@ -130,7 +130,7 @@ class LptnEngine(WholeEngine):
     @torch.inference_mode()
     def _translated(self, low: Image) -> Image:
         with stage("low branch"), self._crew.together():
-            return to_array(self._net.trans_low(to_tensor(low, self._device)))
+            return to_array(self._net.trans_low(to_tensor(low, self.device)))
 
     def _masks(self, image: Image, low: Image, translated: Image) -> list[Image]:
         """Find m of band k = L - 1 and what goes on to each finer one; index 0 is the finest."""
@@ -147,7 +147,7 @@ class LptnEngine(WholeEngine):
             high = image[outer.window] - doubled(whole(low), outer, up)
             seen = (high, _twice(low, outer), _twice(translated, outer))
             with stage("mask"):
-                found = branch.mask(*(to_tensor(each, self._device) for each in seen))
+                found = branch.mask(*(to_tensor(each, self.device) for each in seen))
                 for level in reversed(range(len(masks))):
                     found = branch.carried(found, level)
                     masks[level][tile.window] = to_array(found)[tile.within(outer)]
@@ -191,7 +191,7 @@ class LptnEngine(WholeEngine):
             return enlarged
 
     def _seen(self, image: Image) -> Tensor:
-        return to_tensor(image, self._device)
+        return to_tensor(image, self.device)
 
 
 def _enlarged(mask: Image, tile: Tile, halvings: int) -> Image:

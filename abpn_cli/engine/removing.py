@@ -84,35 +84,17 @@ class Remover(Engine):
         self._wish = wish
         self._crew = Crew(cores)
         self._max_bytes = max_bytes
-        self._device = where if path is not None else torch.device("cpu")
+        self.device, self.precision = where if path else torch.device("cpu"), "float32"
         self._filler: Filler = (
             PatchMatchFiller() if path is None else HifillFiller(path, where, self._crew)
         )
+        self.weight_bytes = self._filler.weight_bytes
+        self.spare_bytes = max_bytes - PROGRAM_BYTES
 
     @property
     def method(self) -> str:
         """What fills the holes, as events name it: "patchmatch" or "hifill"."""
         return self._filler.method
-
-    @property
-    def device(self) -> torch.device:
-        """Where holes are filled."""
-        return self._device
-
-    @property
-    def precision(self) -> str:
-        """In what the network computes, and all else."""
-        return "float32"
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory that the network's parameters take."""
-        return self._filler.weight_bytes
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._max_bytes - PROGRAM_BYTES
 
     def worked(
         self,

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-import torch
 
 from ..cores import Cores
 from ..errors import UsageError, WeightsError
@@ -104,28 +103,11 @@ class Together(Engine):
 
     def __init__(self, engines: Sequence[Engine], max_bytes: int) -> None:
         """Join engines, at least one, that work on the same device."""
+        self.device, self.precision = engines[0].device, engines[0].precision
+        self.weight_bytes = sum(engine.weight_bytes for engine in engines)
+        self.spare_bytes = engines[0].spare_bytes
         self._engines = list(engines)
         self._max_bytes = max_bytes
-
-    @property
-    def device(self) -> torch.device:
-        """Where the networks run."""
-        return self._engines[0].device
-
-    @property
-    def precision(self) -> str:
-        """In what they compute."""
-        return self._engines[0].precision
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._engines[0].spare_bytes
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory that the networks' parameters take."""
-        return sum(engine.weight_bytes for engine in self._engines)
 
     def worked(
         self,

@@ -79,30 +79,11 @@ class WholeEngine(Engine):
         cores: Cores | None = None,
     ) -> None:
         """Take a network that lies on its device; the rest as of `Retoucher`."""
-        self._device = device
+        self.device, self.precision = device, PRECISION
+        self.weight_bytes = sum(p.numel() * p.element_size() for p in net.parameters())
+        self.spare_bytes = max_bytes - PROGRAM_BYTES
         self._max_bytes = max_bytes
         self._crew = Crew(cores)
-        self._held = sum(p.numel() * p.element_size() for p in net.parameters())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the network runs."""
-        return self._device
-
-    @property
-    def precision(self) -> str:
-        """In what it computes."""
-        return PRECISION
-
-    @property
-    def weight_bytes(self) -> int:
-        """Memory its parameters take."""
-        return self._held
-
-    @property
-    def spare_bytes(self) -> int:
-        """What the program itself leaves of the memory allowed."""
-        return self._max_bytes - PROGRAM_BYTES
 
     def worked(
         self,
@@ -125,12 +106,12 @@ class WholeEngine(Engine):
         masks = [None if mask is None else turn_upright(mask, turn) for mask in (only, protect)]
         share = _Share(strength, *masks)
         pixels = photo.pixels.copy()
-        with at_work(self._device):
+        with at_work(self.device):
             changed = self._lay(photo.source, upright, share, turn_upright(pixels, turn))
         opened = _opened(upright.pixels.shape[:2], share)
         edit = Edit(
             float(opened.mean()), changed / opened.size, self._levels(upright.pixels.shape[:2]),
-            str(self._device), precision=PRECISION,
+            str(self.device), precision=PRECISION,
         )  # fmt: skip
         told = filter(None, (colour_warning, only_warning, protect_warning))
         done = with_warnings(replace(photo, pixels=pixels), *told)
@@ -152,7 +133,7 @@ class WholeEngine(Engine):
         needed: int = (
             PROGRAM_BYTES
             + self._crew.size * BLOCK_BYTES
-            + 2 * self._held  # once as read from the file
+            + 2 * self.weight_bytes  # once as read from the file
             + 2 * int(photo.pixels.nbytes)
             + alpha
             + height * width * (2 + MASK_BYTES_PER_PIXEL * masks)  # what is open, and what of it

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from ..errors import UsageError
 from .backbones import read_backbone, vgg16_features
 
 DICE_EPSILON = 1.0  # [D21]
@@ -40,6 +41,21 @@ class PixelWeights:
     mse: float = 0.0
     l1: float = 0.0
     adversarial: float = 0.0
+
+
+def total_of(losses: Iterable[Tensor], step: int) -> Tensor:
+    """Add up the weighed losses of a step; step: counted from 0.
+
+    Raises:
+        UsageError: the sum is no number.
+    """
+    total = torch.stack(list(losses)).sum()
+    if not bool(torch.isfinite(total.detach())):
+        raise UsageError(
+            f"step {step + 1}: a loss is no number. Run again with a lower --rate; the last "
+            "checkpoint is whole."
+        )
+    return total
 
 
 def multi_scale_mse(results: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:

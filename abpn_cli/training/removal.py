@@ -23,6 +23,7 @@ from ..nets.hifill import Critic, Filled, Hifill, HifillConfig
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
 from .gallery import Gallery
 from .holes import hole
+from .losses import total_of
 from .pairs import digest_of
 from .train import commit
 
@@ -213,12 +214,7 @@ class RemovalTrainer:
         if self.settings.adversarial > 0:
             score = self.critic(pasted_in(filled.refined, seen)).mean()
             losses["adversarial"] = -self.settings.adversarial * score
-        total = torch.stack(list(losses.values())).sum()
-        if not bool(torch.isfinite(total.detach())):
-            raise UsageError(
-                f"step {self.step + 1}: a loss is no number. Run again with a lower --rate; the "
-                "last checkpoint is whole."
-            )
+        total = total_of(losses.values(), self.step)
         self.adam.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.adam.step()

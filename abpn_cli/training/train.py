@@ -16,7 +16,6 @@ from torch import distributed as dist
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader, Dataset
 
-from ..errors import UsageError
 from ..weights import Header, read_tensors, save_tensors
 from .lessons import Net, NetConfig, Taught, Weights, lesson_of, parameter_groups
 from .losses import (
@@ -25,6 +24,7 @@ from .losses import (
     PerceptualLoss,
     adversarial_loss,
     discriminator_loss,
+    total_of,
 )
 from .pairs import Batch, Source
 
@@ -205,18 +205,10 @@ class Trainer:
         if self.critic is not None:
             parts["discriminator"] = self._teach_critic(self.critic, taught)
             parts["adversarial"] = adversarial_loss(self.critic(taught.seen, taught.result))
-        total = torch.stack(
-            [
-                getattr(weights, name) * loss
-                for name, loss in parts.items()
-                if hasattr(weights, name)
-            ]
-        ).sum()
-        if not bool(torch.isfinite(total.detach())):
-            raise UsageError(
-                f"step {self.step + 1}: a loss is no number. Run again with a lower --rate; the "
-                "last checkpoint is whole."
-            )
+        weighed = [
+            getattr(weights, name) * loss for name, loss in parts.items() if hasattr(weights, name)
+        ]
+        total = total_of(weighed, self.step)
         self.adam.zero_grad(set_to_none=True)
         torch.autograd.backward(total)
         self.adam.step()

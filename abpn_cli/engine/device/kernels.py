@@ -120,10 +120,164 @@ def _soft(image, y, top, rows, width, x, channel):
 
 
 @triton.jit
-def _band(pointer, row: tl.constexpr, INPUTS: tl.constexpr, OUTPUTS: tl.constexpr):
-    """One row of taps of a band: (INPUTS, OUTPUTS)."""
+def _bands(pointer, INPUTS: tl.constexpr, OUTPUTS: tl.constexpr):
+    """A band's three rows of taps, each (INPUTS, OUTPUTS): for the row below, beside, above."""
     places = tl.arange(0, INPUTS)[:, None] * OUTPUTS + tl.arange(0, OUTPUTS)[None, :]
-    return tl.load(pointer + row * INPUTS * OUTPUTS + places)
+    row0 = tl.load(pointer + places)
+    row1 = tl.load(pointer + INPUTS * OUTPUTS + places)
+    row2 = tl.load(pointer + 2 * INPUTS * OUTPUTS + places)
+    return row0, row1, row2
+
+
+@triton.jit
+def _bias(pointer, OUTPUTS: tl.constexpr):
+    """A convolution's bias, of each value of a block: (1, OUTPUTS)."""
+    return tl.load(pointer + tl.arange(0, OUTPUTS))[None, :]
+
+
+@triton.jit
+def _seen_columns(corner, width):
+    """Columns and channels that blocks see from their corners on, and which of them are there."""
+    seen = tl.arange(0, SEEN)[None, :]
+    x = corner - HALO + seen // RGB
+    inside = (x >= 0) & (x < width) & (seen < (RUN + 2 * HALO) * RGB)
+    return x, seen % RGB, inside
+
+
+@triton.jit
+def _felt_columns(corner, width):
+    """Which of the features of blocks lie on the level."""
+    x = corner - 1 + tl.arange(0, FELT)[None, :] // CHANNELS
+    return (x >= 0) & (x < width)
+
+
+@triton.jit
+def _made_columns(corner, width, end):
+    """Columns and channels that blocks make, and which of them are kept: those before `end`."""
+    made = tl.arange(0, MADE)[None, :]
+    x = corner + made // 4
+    inside = (x < end) & (made < RUN * 4) & (made % 4 < RGB)
+    return tl.minimum(x, width - 1), tl.minimum(made % 4, RGB - 1), inside
+
+
+@triton.jit
+def _row_above(above, row, x, channel):
+    """One row of I_{i+1} and one of B_{i+1}, each enlarged to fine columns x in its own way."""
+    coarse, coarse_top, coarse_rows, layer, layer_top, layer_rows, width = above
+    smooth = _smooth_row(coarse, row - coarse_top, coarse_rows, width, x, channel)
+    soft = _soft_row(layer, row - layer_top, layer_rows, width, x, channel)
+    return smooth, soft
+
+
+@triton.jit
+def _enlarged(above, y, rows, columns):
+    """`up` of I_{i+1} and `upsample` of B_{i+1} at fine row y; then the coarse rows to go on with.
+
+    rows: two of I_{i+1}, two of B_{i+1}: those up to the coarse row of y; a step down as y is even.
+    """
+    smooth1, smooth2, soft1, soft2 = rows
+    if y % 2 == 0:
+        x, channel, _ = columns
+        smooth0, soft0 = smooth1, soft1
+        smooth1, soft1 = smooth2, soft2
+        smooth2, soft2 = _row_above(above, y // 2 + 1, x, channel)
+        smooth0 = tl.where(y // 2 == 0, smooth2, smooth0)  # reflected; at the end repeated
+        smooth = (smooth0 + 6 * smooth1 + smooth2) * 0.125
+        soft = 0.75 * soft1 + 0.25 * soft0
+    else:
+        smooth = (smooth1 + smooth2) * 0.5
+        soft = 0.75 * soft1 + 0.25 * soft2
+    return smooth, soft, (smooth1, smooth2, soft1, soft2)
+
+
+@triton.jit
+def _inputs(level, y, columns, smooth, soft, WORDS: tl.constexpr):
+    """Row y of u and of H, zero around the level; smooth, soft: as `_enlarged` gives them."""
+    base, base_top, base_rows, height, width, scale = level
+    x, channel, there = columns
+    # Rows that are not held are looked at for tiles that reach over the target's end.
+    inside = there & (y >= base_top) & (y < tl.minimum(base_top + base_rows, height))
+    at = ((y - base_top) * width + x) * RGB + channel
+    value = _values(base, at, inside, scale, WORDS)
+    return tl.where(inside, soft, 0.0), tl.where(inside, value - smooth, 0.0)
+
+
+@triton.jit
+def _phi1(u0, u1, u2, h0, h1, h2, weights, EXACT: tl.constexpr):
+    """lrelu(φ1([u, H])) of three rows, blocks times bands; weights: the bands and the bias."""
+    u_bands, h_bands, bias = weights
+    felt = tl.dot(u0, u_bands[0], input_precision=EXACT)
+    felt = tl.dot(h0, h_bands[0], felt, input_precision=EXACT)
+    felt = tl.dot(u1, u_bands[1], felt, input_precision=EXACT)
+    felt = tl.dot(h1, h_bands[1], felt, input_precision=EXACT)
+    felt = tl.dot(u2, u_bands[2], felt, input_precision=EXACT)
+    felt = tl.dot(h2, h_bands[2], felt, input_precision=EXACT) + bias
+    return tl.where(felt > 0, felt, LEAK * felt)
+
+
+@triton.jit
+def _start(above, top, columns, kind: tl.constexpr):
+    """What a tile's walk begins with: coarse rows above its first row, and else nothing."""
+    x, channel, _ = columns
+    row = (top >> 1) - 1
+    smooth1, soft1 = _row_above(above, row - 1, x, channel)
+    smooth2, soft2 = _row_above(above, row, x, channel)
+    # In tuples: two names of a loop that begin as one value are, to Triton, one that never changes.
+    empty = tl.zeros(x.shape, kind)
+    unmade = tl.zeros((x.shape[0], MADE), tl.float32)
+    return (smooth1, smooth2, soft1, soft2), (empty, empty, empty, empty), (unmade, unmade)
+
+
+@triton.jit
+def _advanced(
+    rows, level, above, y, columns, first, bands, WORDS: tl.constexpr, EXACT: tl.constexpr
+):
+    """Take in row y of the level: φ2(lrelu(φ1([u, H]))) of row y - 2, and the rows to go on with.
+
+    Rows held: the coarse ones, [u, H] of the last two, and what is made of the last two so far.
+    """
+    coarse_rows, inputs, unfinished = rows
+    u0, u1, h0, h1 = inputs
+    made_before, made_now = unfinished
+    seen, felt_inside = columns
+    height = level[3]
+    smooth, soft, coarse_rows = _enlarged(above, y, coarse_rows, seen)
+    u2, h2 = _inputs(level, y, seen, smooth, soft, WORDS)
+    u2, h2 = u2.to(u0.dtype), h2.to(h0.dtype)
+    features = _phi1(u0, u1, u2, h0, h1, h2, first, EXACT)
+    held = felt_inside & (y - 1 >= 0) & (y - 1 < height)  # φ2 sees zeros around the level
+    features = tl.where(held, features, 0.0).to(u0.dtype)
+    # Features of row y - 1 finish what is made of row y - 2, and begin that of row y.
+    correction = tl.dot(features, bands[2], made_before, input_precision=EXACT)
+    made_before = tl.dot(features, bands[1], made_now, input_precision=EXACT)
+    made_now = tl.dot(features, bands[0], input_precision=EXACT)
+    return correction, (coarse_rows, (u1, u2, h1, h2), (made_before, made_now))
+
+
+@triton.jit
+def _landed(target, old, layer, factor, terms, scale, most, inside, FLOATS: tl.constexpr):
+    """Blend a row and store it where it is kept; of each block, how many pixels changed.
+
+    old: values as they are stored; layer: B_0 times the factor.
+    """
+    landed = _blended(old * scale, layer, terms)
+    changed = tl.zeros((old.shape[0],), tl.float32)
+    if FLOATS:
+        tl.store(target, landed, mask=inside)
+    else:
+        new = tl.where(factor > 0, (landed * most + TO_WHOLE) - TO_WHOLE, old)
+        tl.store(target, new.to(tl.int32).to(target.dtype.element_ty), mask=inside)
+        differs = tl.where(inside & (new != old), 1.0, 0.0)
+        differs = tl.max(tl.reshape(differs, (old.shape[0], MADE // 4, 4)), axis=2)
+        changed = tl.sum(differs, axis=1)
+    return changed
+
+
+@triton.jit
+def _largest(correction, layer, inside):
+    """The largest |B_0| of what is kept; infinite where the correction is no number."""
+    size = tl.where(tl.abs(correction) < float("inf"), tl.abs(layer), float("inf"))
+    return tl.max(tl.where(inside, size, 0.0))
 
 
 @triton.jit(do_not_specialize=_SIZES_OF_REFINE)
@@ -148,114 +302,39 @@ def refine_kernel(
     tallies: (programs, 2) float32: pixels changed, max |B_0|; infinite where B_0 is no number.
     """
     program = tl.program_id(0)
-    top = tl.load(tiles + 2 * program)
-    left = tl.load(tiles + 2 * program + 1)
-    corner = left + RUN * tl.arange(0, BLOCKS)[:, None]
-    half = width // 2
-
-    seen = tl.arange(0, SEEN)[None, :]
-    seen_x = corner - HALO + seen // RGB
-    seen_channel = seen % RGB
-    seen_inside = (seen_x >= 0) & (seen_x < width) & (seen < (RUN + 2 * HALO) * RGB)
-    felt_x = corner - 1 + tl.arange(0, FELT)[None, :] // CHANNELS
-    felt_inside = (felt_x >= 0) & (felt_x < width)
-    made = tl.arange(0, MADE)[None, :]
-    made_x = corner + made // 4
-    made_channel = tl.minimum(made % 4, RGB - 1)
-    made_inside = (made_x < width) & (made < RUN * 4) & (made % 4 < RGB)
-    end = tl.minimum(top + ROWS, last)
+    top, left = tl.load(tiles + 2 * program), tl.load(tiles + 2 * program + 1)
+    end, keep = tl.minimum(top + ROWS, last), width
     if LANDS:
-        made_inside = made_inside & (made_x < photo_width)
-        end = tl.minimum(end, photo_height)
-    made_x = tl.minimum(made_x, width - 1)
-
-    kind = first_u.dtype.element_ty
-    u_band0, h_band0 = _band(first_u, 0, SEEN, FELT), _band(first_h, 0, SEEN, FELT)
-    u_band1, h_band1 = _band(first_u, 1, SEEN, FELT), _band(first_h, 1, SEEN, FELT)
-    u_band2, h_band2 = _band(first_u, 2, SEEN, FELT), _band(first_h, 2, SEEN, FELT)
-    band0, band1 = _band(second, 0, FELT, MADE), _band(second, 1, FELT, MADE)
-    band2 = _band(second, 2, FELT, MADE)
-    bias = tl.load(first_bias + tl.arange(0, FELT))[None, :]
-    empty = tl.zeros((BLOCKS, SEEN), kind)
-    u0, u1, h0, h1 = empty, empty, empty, empty
-    made_before = tl.zeros((BLOCKS, MADE), tl.float32)  # the last row but one's, unfinished
-    made_now = tl.zeros((BLOCKS, MADE), tl.float32)
-    changed = tl.zeros((BLOCKS,), tl.float32)
-    largest = 0.0
-
-    # The coarse rows above the one that holds y, that one, and below; a step down every second y.
-    row = (top >> 1) - 1  # two rows of u and H, and two of features, come before what is kept
-    smooth1 = _smooth_row(coarse, row - 1 - coarse_top, coarse_rows, half, seen_x, seen_channel)
-    smooth2 = _smooth_row(coarse, row - coarse_top, coarse_rows, half, seen_x, seen_channel)
-    soft1 = _soft_row(layer, row - 1 - layer_top, layer_rows, half, seen_x, seen_channel)
-    soft2 = _soft_row(layer, row - layer_top, layer_rows, half, seen_x, seen_channel)
+        end, keep = tl.minimum(end, photo_height), tl.minimum(width, photo_width)
+    corner = left + RUN * tl.arange(0, BLOCKS)[:, None]
+    columns = _seen_columns(corner, width), _felt_columns(corner, width)
+    made_x, channel, inside = _made_columns(corner, width, keep)
+    level = base, base_top, base_rows, height, width, scale
+    above = coarse, coarse_top, coarse_rows, layer, layer_top, layer_rows, width // 2
+    first = _bands(first_u, SEEN, FELT), _bands(first_h, SEEN, FELT), _bias(first_bias, FELT)
+    bands = _bands(second, FELT, MADE)
+    kind: tl.constexpr = first_u.dtype.element_ty
+    rows = _start(above, top, columns[0], kind)
+    changed, largest = tl.zeros((BLOCKS,), tl.float32), 0.0
     for step in range(ROWS + 2 * HALO):
-        y = top - HALO + step
-        odd = y % 2
-        if odd == 0:
-            row = y // 2
-            smooth0, soft0 = smooth1, soft1
-            smooth1, soft1 = smooth2, soft2
-            smooth2 = _smooth_row(
-                coarse, row + 1 - coarse_top, coarse_rows, half, seen_x, seen_channel
-            )
-            soft2 = _soft_row(layer, row + 1 - layer_top, layer_rows, half, seen_x, seen_channel)
-            smooth0 = tl.where(row == 0, smooth2, smooth0)  # reflected; at the end repeated
-            smooth = (smooth0 + 6 * smooth1 + smooth2) * 0.125
-            soft = 0.75 * soft1 + 0.25 * soft0
-        else:
-            smooth = (smooth1 + smooth2) * 0.5
-            soft = 0.75 * soft1 + 0.25 * soft2
-        # Rows that are not held are looked at for tiles that reach over the target's end.
-        inside = seen_inside & (y >= base_top) & (y < tl.minimum(base_top + base_rows, height))
-        at = ((y - base_top) * width + seen_x) * RGB + seen_channel
-        value = _values(base, at, inside, scale, WORDS)
-        u2 = tl.where(inside, soft, 0.0).to(kind)
-        h2 = tl.where(inside, value - smooth, 0.0).to(kind)
-        felt = tl.dot(u0, u_band0, input_precision=EXACT)
-        felt = tl.dot(h0, h_band0, felt, input_precision=EXACT)
-        felt = tl.dot(u1, u_band1, felt, input_precision=EXACT)
-        felt = tl.dot(h1, h_band1, felt, input_precision=EXACT)
-        felt = tl.dot(u2, u_band2, felt, input_precision=EXACT)
-        felt = tl.dot(h2, h_band2, felt, input_precision=EXACT) + bias
-        felt = tl.where(felt > 0, felt, LEAK * felt)
-        # φ2 sees zeros around the level.
-        held = felt_inside & (y - 1 >= 0) & (y - 1 < height)
-        features = tl.where(held, felt, 0.0).to(kind)
-        u0, u1, h0, h1 = u1, u2, h1, h2
-        # Features of row y - 1 finish what is made of row y - 2, and begin that of row y.
-        correction = tl.dot(features, band2, made_before, input_precision=EXACT)
-        made_before = tl.dot(features, band1, made_now, input_precision=EXACT)
-        made_now = tl.dot(features, band0, input_precision=EXACT)
-
-        y = y - 2
+        y = top - 2 * HALO + step  # two rows of [u, H], and two of features, come before it is kept
+        correction, rows = _advanced(rows, level, above, y + 2, columns, first, bands, WORDS, EXACT)
         if (y >= top) & (y < end):
-            u = _soft(layer, y, layer_top, layer_rows, half, made_x, made_channel)
-            correction += tl.load(second_bias + made)
-            made_layer = tl.minimum(tl.maximum(correction + u, -LIMIT), LIMIT)
-            to = ((y - target_top) * width + made_x) * RGB + made_channel
+            u = _soft(layer, y, layer_top, layer_rows, width // 2, made_x, channel)
+            correction += _bias(second_bias, MADE)
+            made = tl.minimum(tl.maximum(correction + u, -LIMIT), LIMIT)
+            to = target + ((y - target_top) * width + made_x) * RGB + channel
             if LANDS:
                 factor = strength * _gate(grid, y, made_x, cell, grid_height, grid_width)
                 if USER:
                     factor *= tl.load(user + (y - target_top) * width + made_x)
-                made_layer *= factor
-                sound = tl.abs(correction) < float("inf")
-                size = tl.where(sound, tl.abs(made_layer), float("inf"))
-                largest = tl.maximum(largest, tl.max(tl.where(made_inside, size, 0.0)))
-                at = ((y - base_top) * width + made_x) * RGB + made_channel
-                old = _values(base, at, made_inside, 1.0, WORDS)
-                landed = _blended(old * scale, made_layer, terms)
-                if FLOATS:
-                    tl.store(target + to, landed, mask=made_inside)
-                else:
-                    new = tl.where(factor > 0, (landed * most + TO_WHOLE) - TO_WHOLE, old)
-                    whole = new.to(tl.int32).to(target.dtype.element_ty)
-                    tl.store(target + to, whole, mask=made_inside)
-                    differs = tl.where(made_inside & (new != old), 1.0, 0.0)
-                    differs = tl.max(tl.reshape(differs, (BLOCKS, MADE // 4, 4)), axis=2)
-                    changed += tl.sum(differs, axis=1)
+                made *= factor
+                largest = tl.maximum(largest, _largest(correction, made, inside))
+                at = ((y - base_top) * width + made_x) * RGB + channel
+                old = _values(base, at, inside, 1.0, WORDS)
+                changed += _landed(to, old, made, factor, terms, scale, most, inside, FLOATS)
             else:
-                tl.store(target + to, made_layer, mask=made_inside)
+                tl.store(to, made, mask=inside)
     if LANDS:
         tl.store(tallies + 2 * program, tl.sum(changed))
         tl.store(tallies + 2 * program + 1, largest)
