@@ -17,9 +17,8 @@ from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
 from .synthesis import Floats
 
-LONG_SIDE = 500  # px of the copies that conditions are read from, when a style is used and judged
-COPY_SIDE = 96  # px of the square copies that a run sees: small, for it sees many
-UNTOUCHED = 0.55  # share of made pairs whose photo is left as it is: restraint is learnt from them
+LONG_SIDE = 500  # px of the photos that are kept in memory, and judged
+UNTOUCHED = 0.5  # share of made pairs whose photo is left as it is: restraint is learnt from them
 CROPPED = 0.6  # share of pairs that are cropped
 WAYS = 3  # in which a held-out photo is put wrong: the mean of one hangs on its draws
 LEAST_CROP = 0.5  # of a photo's sides: what a crop keeps
@@ -41,8 +40,8 @@ class ColourSource(Protocol):
     def identity(self) -> str:
         """Digest of what and how."""
 
-    def draw(self, rng: Generator) -> Coloured:
-        """Draw a pair of COPY_SIDE by COPY_SIDE."""
+    def draw(self, rng: Generator, side: int) -> Coloured:
+        """Draw a pair of `side` by `side` px."""
 
 
 class Damaged:
@@ -58,10 +57,10 @@ class Damaged:
         """Digest of the photos' names."""
         return digest_of(self._names, UNTOUCHED)
 
-    def draw(self, rng: Generator) -> Coloured:
+    def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a photo, crop it, and put it wrong."""
         photo = _PHOTOS.pixels(self.photos[int(rng.integers(len(self.photos)))])
-        (copy,) = _copies((photo,), rng)
+        (copy,) = _copies((photo,), rng, side)
         clean = copy.astype(np.float32) / np.float32(255)
         if rng.random() < UNTOUCHED:
             return Coloured(clean, clean)
@@ -80,19 +79,21 @@ class StudioColours:
         """Digest of the photos' names."""
         return digest_of([path.name for pair in self.pairs for path in pair])
 
-    def draw(self, rng: Generator) -> Coloured:
+    def draw(self, rng: Generator, side: int) -> Coloured:
         """Draw a pair and crop both alike."""
         pair = self.pairs[int(rng.integers(len(self.pairs)))]
         before, after = (_PHOTOS.pixels(path) for path in pair)
         if after.shape != before.shape:
             size = before.shape[1::-1]
             after = np.asarray(cv2.resize(after, size, interpolation=cv2.INTER_AREA), np.uint8)
-        before, after = _copies((before, after), rng)
+        before, after = _copies((before, after), rng, side)
         return Coloured(*(copy.astype(np.float32) / np.float32(255) for copy in (before, after)))
 
 
-def _copies(photos: Sequence[NDArray[np.uint8]], rng: Generator) -> list[NDArray[np.uint8]]:
-    """Crop (h, w, 3) of one frame, mirror them, each by chance, and bring them to COPY_SIDE."""
+def _copies(
+    photos: Sequence[NDArray[np.uint8]], rng: Generator, side: int
+) -> list[NDArray[np.uint8]]:
+    """Crop (h, w, 3) of one frame, mirror them, each by chance, and bring them to squares."""
     size = np.array(photos[0].shape[:2])
     kept, top, left = size, 0, 0
     if rng.random() < CROPPED:
@@ -102,7 +103,7 @@ def _copies(photos: Sequence[NDArray[np.uint8]], rng: Generator) -> list[NDArray
     copies = []
     for photo in photos:
         part = photo[top : top + kept[0], left : left + kept[1]][:, ::step]
-        copy = cv2.resize(part, (COPY_SIDE, COPY_SIDE), interpolation=cv2.INTER_AREA)
+        copy = cv2.resize(part, (side, side), interpolation=cv2.INTER_AREA)
         copies.append(np.asarray(copy, np.uint8))
     return copies
 

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
-from math import cos, pi
+from math import cos, pi, sqrt
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,15 +20,17 @@ from numpy.random import Generator
 from torch import Tensor
 
 from ..errors import UsageError, WeightsError, shown
-from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps
+from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
-from .colour_pairs import LONG_SIDE, Coloured, ColourSource
+from .colour_pairs import LONG_SIDE as FULL_SIDE
+from .colour_pairs import Coloured, ColourSource
 from .distances import lab_distance, psnr
+from .gallery import resize
 from .synthesis import Floats
 from .train import commit
 
+COPY_LONG_SIDE = 112  # px of the copies that a new network reads conditions from
 PIXELS = 512  # of a photo that a step looks at
-RIM = 0.07  # share of a large copy's features that the zeros around it reach
 JUDGED_PIXELS = 20_000  # of a held-out photo
 WARM_UP = 50  # steps over which the rate rises
 ADAM_BETAS = (0.9, 0.99)  # as published
@@ -78,7 +80,8 @@ class GradeTrainer:
     def __init__(self, settings: Settings, source: ColourSource, start: Csrnet | None) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.source = settings, source
-        self.net = Csrnet(CsrnetConfig(LONG_SIDE)) if start is None else deepcopy(start)
+        self.net = Csrnet(CsrnetConfig(COPY_LONG_SIDE)) if start is None else deepcopy(start)
+        self.side = side_of(self.net.config)
         self.net.train()
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(not (settings.freeze_base and name.startswith(BASE)))
@@ -107,14 +110,14 @@ class GradeTrainer:
 
     def _learn(self, rng: Generator) -> float:
         """Take one step; return its mean loss, L1 as published."""
-        drawn = [self.source.draw(rng) for _ in range(self.settings.batch)]
+        drawn = [self.source.draw(rng, self.side) for _ in range(self.settings.batch)]
         photos, wanted = (
             torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
             for images in zip(*drawn, strict=True)
         )
         places = rng.integers(photos[0, 0].numel(), size=PIXELS)
         before, after = (images.flatten(2)[..., places] for images in (photos, wanted))
-        steps = self.net.steps(condition_of(self.net, photos))  # channels_last, as they lie
+        steps = self.net.steps(self.net.condition(photos))  # in channels_last, as they lie there
         loss = (apply_steps(steps, before) - after).abs().mean()
         if not torch.isfinite(loss):
             raise UsageError(
@@ -207,18 +210,13 @@ def export(trainer: GradeTrainer, folder: Path, style: str, card: Mapping[str, A
     return path
 
 
-def condition_of(net: Csrnet, copies: Tensor) -> Tensor:
-    """Read from small copies, (N, 3, h, w), what the condition of large ones would be: (N, 32).
+def side_of(config: CsrnetConfig) -> int:
+    """Side of square copies, in px, as large as those of 4:3 that conditions will be read from.
 
-    The zeros that each convolution adds around an image reach the outermost features alone. Those
-    are a third of a small copy's, and weigh here what they do in a copy of LONG_SIDE: a network
-    that learns to look at them is at sea when it sees whole photos.
+    Conditions hang on how large the copy is: on how much a pixel holds of the photo, and on how
+    many of its features the zeros reach that each convolution adds around it.
     """
-    features = net.cond_net.features(copies)
-    inner = features[..., 1:-1, 1:-1]
-    count = features[0, 0].numel() - inner[0, 0].numel()
-    rim = (features.sum((2, 3)) - inner.sum((2, 3))) / count
-    return (1 - RIM) * inner.mean((2, 3)) + RIM * rim
+    return int((config.condition_long_side or FULL_SIDE) * sqrt(3 / 4))
 
 
 def rate_at(step: int, settings: Settings) -> float:
@@ -234,7 +232,8 @@ def judge(net: Csrnet, pairs: Sequence[Coloured]) -> Verdict:
     afters: list[float] = []
     harms: list[float] = []
     for photo, wanted in pairs:
-        steps = net.steps(net.condition(tensor_of(photo))[0])
+        size = copy_size((photo.shape[0], photo.shape[1]), net.config.condition_long_side)
+        steps = net.steps(net.condition(tensor_of(resize(photo, size)))[0])
         rng = np.random.default_rng(len(befores) + len(harms))
         places = rng.choice(photo.shape[0] * photo.shape[1], JUDGED_PIXELS)
         seen, right = (image.reshape(-1, 3)[places] for image in (photo, wanted))
