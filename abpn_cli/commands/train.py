@@ -40,7 +40,7 @@ RANGES = {  # of options whose numbers go not from 0 to anything
     "--width": (1 / 64, 4), "--epochs": COUNT, "--steps": COUNT, "--batch": COUNT,
     "--every": COUNT, "--rate": (1e-12, 1), "--painter-share": (1e-6, 1), "--average": (0, 0.99999),
     "--drop-at": (0, 1), "--gate-peak": (0, 1), "--boost": (0, 4), "--seed": (0, 2**63 - 1),
-    "--workers": (0, 1e3), "--reuse": (1, 7),
+    "--workers": (0, 1e3), "--reuse": (1, 7), "--side": (32, 4096),
 }  # fmt: skip
 STEPS_FROM = 1000  # of weights that know something already
 
@@ -78,7 +78,11 @@ def train(
         ),
     ] = False,
     side: Annotated[
-        int | None, typer.Option(help="With hifill: px of the square it works on. [default: 512]")
+        int | None,
+        typer.Option(
+            help="With hifill: px of the square it works on. [default: 512] With csrnet: px of "
+            "the squares it learns from; small ones are quick, and a run without it is to follow."
+        ),
     ] = None,
     preset: Annotated[
         Preset | None,
@@ -231,6 +235,7 @@ def train(
             "--every": every, "--workers": workers, "--reuse": reuse, "--mse-weight": mse_weight,
             "--perceptual-weight": perceptual_weight, "--adversarial-weight": adversarial_weight,
             "--gate-peak": gate_peak, "--dice-weight": dice_weight, "--tv-weight": tv_weight,
+            "--side": side,
         },
         gate,
     )  # fmt: skip
@@ -250,17 +255,17 @@ def train(
             )
         )  # fmt: skip
         return
-    refuse({"--side": side}, kind)
     if kind is Net.CSRNET:
         refuse(unheard | {"--width": width, "--adversarial-weight": adversarial_weight}, kind)
         train_style(
             StyleAsked(
-                out, pairs, photos, list_, held_out, task, start, steps, batch, rate, seed, every,
-                freeze_base, licence, tuple(known_failure or ()), install and pairs is not None,
+                out, pairs, photos, list_, held_out, task, start, steps, batch, rate, side, seed,
+                every, freeze_base, licence, tuple(known_failure or ()),
+                install and pairs is not None,
             )
         )  # fmt: skip
         return
-    refuse({"--freeze-base": freeze_base or None}, kind)
+    refuse({"--freeze-base": freeze_base or None, "--side": side}, kind)
     batch = settled(batch, BATCH)
     if steps is not None and epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")

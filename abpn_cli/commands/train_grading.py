@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from ..training.grading import Base, Verdict
 
 STEPS = 16_000
-STEPS_FROM = 1000  # of a style that goes on from another
-BATCH = 16
+STEPS_FROM = 300  # of a style that goes on from another
+BATCH = 8
 RATE = 2e-3
 ENOUGH = 30  # pairs; a look is not to be learnt from fewer
 DEFAULT_TASK = "cloth"  # of `abpn train`, which is no style's name
@@ -38,6 +38,7 @@ class StyleAsked(NamedTuple):
     steps: int | None
     batch: int | None
     rate: float | None
+    side: int | None
     seed: int
     every: int
     freeze_base: bool
@@ -71,8 +72,8 @@ def train_style(asked: StyleAsked) -> None:
     lesson = _lesson(asked, tell)
     steps = asked.steps or (STEPS if base is None else STEPS_FROM)
     settings = grading.Settings(
-        steps, asked.rate or RATE, asked.batch or BATCH, seed=asked.seed, every=asked.every,
-        freeze_base=asked.freeze_base,
+        steps, asked.rate or RATE, asked.batch or BATCH, asked.side, seed=asked.seed,
+        every=asked.every, freeze_base=asked.freeze_base,
     )  # fmt: skip
     trainer = grading.GradeTrainer(settings, lesson.source, base.net if base else None)
     checkpoint = asked.out / grading.CHECKPOINT

@@ -59,10 +59,13 @@ class ConditionNetwork(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 3, h, w), RGB in [0, 1], sides of MIN_SIDE or more, to c: (N, 32)."""
+        return self.features(image).mean((2, 3))
+
+    def features(self, image: Tensor) -> Tensor:
+        """(N, 3, h, w) to what the mean is taken of: (N, 32, about h/8, about w/8)."""
         features = F.relu(self.conv1(image))
         features = F.relu(self.conv2(features))
-        features = F.relu(self.conv3(features))
-        return features.mean((2, 3))
+        return F.relu(self.conv3(features))
 
 
 class Csrnet(nn.Module):

@@ -18,7 +18,7 @@ from .pairs import Pair, digest_of
 from .synthesis import Floats
 
 LONG_SIDE = 500  # px of the photos that are kept in memory, and judged
-UNTOUCHED = 0.5  # share of made pairs whose photo is left as it is: restraint is learnt from them
+UNTOUCHED = 0.4  # share of made pairs whose photo is left as it is: restraint is learnt from them
 CROPPED = 0.6  # share of pairs that are cropped
 WAYS = 3  # in which a held-out photo is put wrong: the mean of one hangs on its draws
 LEAST_CROP = 0.5  # of a photo's sides: what a crop keeps

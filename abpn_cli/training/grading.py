@@ -22,14 +22,13 @@ from torch import Tensor
 from ..errors import UsageError, WeightsError, shown
 from ..nets.csrnet import BASE, Csrnet, CsrnetConfig, apply_steps, copy_size
 from ..weights import Header, load, read_tensors, save, save_tensors, write_card
-from .colour_pairs import LONG_SIDE as FULL_SIDE
-from .colour_pairs import Coloured, ColourSource
+from .colour_pairs import LONG_SIDE, Coloured, ColourSource
 from .distances import lab_distance, psnr
 from .gallery import resize
 from .synthesis import Floats
 from .train import commit
 
-COPY_LONG_SIDE = 112  # px of the copies that a new network reads conditions from
+RIM = 0.07  # share of a large copy's features that the zeros around it reach
 PIXELS = 512  # of a photo that a step looks at
 JUDGED_PIXELS = 20_000  # of a held-out photo
 WARM_UP = 50  # steps over which the rate rises
@@ -41,14 +40,16 @@ CHECKPOINT = "checkpoint.safetensors"
 class Settings:
     """How a run goes; written into its checkpoints.
 
-    steps: optimiser steps in all; batch: photos a step; rate: of Adam at first, falling along a
+    steps: optimiser steps in all; batch: photos a step; side: px of the square copies that are
+    learnt from, None for copies as large as those in use; rate: of Adam at first, falling along a
     cosine to a fiftieth; average: decay of the running mean of the weights, which is what is kept;
     freeze_base: whether the base network stays as it is, and the condition alone learns.
     """
 
     steps: int
     rate: float = 2e-3
-    batch: int = 16
+    batch: int = 8
+    side: int | None = None
     seed: int = 0
     every: int = 500
     average: float = 0.995
@@ -80,8 +81,8 @@ class GradeTrainer:
     def __init__(self, settings: Settings, source: ColourSource, start: Csrnet | None) -> None:
         torch.manual_seed(settings.seed)
         self.settings, self.source = settings, source
-        self.net = Csrnet(CsrnetConfig(COPY_LONG_SIDE)) if start is None else deepcopy(start)
-        self.side = side_of(self.net.config)
+        self.net = Csrnet(CsrnetConfig(LONG_SIDE)) if start is None else deepcopy(start)
+        self.side = settings.side or side_of(self.net.config)
         self.net.train()
         for name, parameter in self.net.named_parameters():
             parameter.requires_grad_(not (settings.freeze_base and name.startswith(BASE)))
@@ -117,7 +118,7 @@ class GradeTrainer:
         )
         places = rng.integers(photos[0, 0].numel(), size=PIXELS)
         before, after = (images.flatten(2)[..., places] for images in (photos, wanted))
-        steps = self.net.steps(self.net.condition(photos))  # in channels_last, as they lie there
+        steps = self.net.steps(self._condition(photos))  # in channels_last, as they lie there
         loss = (apply_steps(steps, before) - after).abs().mean()
         if not torch.isfinite(loss):
             raise UsageError(
@@ -128,6 +129,10 @@ class GradeTrainer:
         torch.nn.utils.clip_grad_norm_(self.learnt, 1.0)
         self.adam.step()
         return float(loss.detach())
+
+    def _condition(self, copies: Tensor) -> Tensor:
+        small = self.side < side_of(self.net.config)
+        return condition_of(self.net, copies) if small else self.net.condition(copies)
 
     @torch.no_grad()
     def _update_average(self) -> None:
@@ -211,12 +216,25 @@ def export(trainer: GradeTrainer, folder: Path, style: str, card: Mapping[str, A
 
 
 def side_of(config: CsrnetConfig) -> int:
-    """Side of square copies, in px, as large as those of 4:3 that conditions will be read from.
+    """Side of square copies, in px, as large as those of 4:3 that conditions are read from in use.
 
-    Conditions hang on how large the copy is: on how much a pixel holds of the photo, and on how
-    many of its features the zeros reach that each convolution adds around it.
+    What a network has learnt on smaller ones is to be finished on these: conditions hang on how
+    much of the photo a pixel holds.
     """
-    return int((config.condition_long_side or FULL_SIDE) * sqrt(3 / 4))
+    return int((config.condition_long_side or LONG_SIDE) * sqrt(3 / 4))
+
+
+def condition_of(net: Csrnet, copies: Tensor) -> Tensor:
+    """Read from small copies, (N, 3, h, w), what the condition of large ones might be: (N, 32).
+
+    The zeros that each convolution adds around an image reach the outermost features alone. Those
+    are a third of a small copy's, and weigh here what they do in one of LONG_SIDE.
+    """
+    features = net.cond_net.features(copies)
+    inner = features[..., 1:-1, 1:-1]
+    count = features[0, 0].numel() - inner[0, 0].numel()
+    rim = (features.sum((2, 3)) - inner.sum((2, 3))) / count
+    return (1 - RIM) * inner.mean((2, 3)) + RIM * rim
 
 
 def rate_at(step: int, settings: Settings) -> float:
