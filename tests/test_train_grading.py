@@ -42,9 +42,9 @@ def film(pixels):
 
 @pytest.fixture
 def studio(tmp_path):
-    """Thirty pairs, before/NN.png and after/NN.png."""
+    """Thirty pairs, before/NN.png and after/NN.png, as large as the copies that `auto` reads."""
     for number in range(30):
-        pixels = scene(number)
+        pixels = scene(number, 375, 500)
         save(tmp_path / "before" / f"{number:02}.png", pixels)
         save(tmp_path / "after" / f"{number:02}.png", film(pixels))
     return tmp_path
@@ -174,9 +174,9 @@ def test_a_frozen_base_stays_and_the_condition_learns(tmp_path, clean):
 
 def gain_on_a_new_photo(folder):
     """How much nearer `abpn grade` brings a photo that is in no pair to the film look, in dB."""
-    save(folder / "new" / "a.png", scene(99))
+    save(folder / "new" / "a.png", scene(99, 375, 500))
     assert abpn("grade", "new", "-o", "done", "--style", "film", cwd=folder)[0] == 0
-    wanted = film(scene(99)) / 255
+    wanted = film(scene(99, 375, 500)) / 255
     before, after = (load(folder / name / "a.png") / 255 for name in ("new", "done"))
     return psnr(after, wanted) - psnr(before, wanted)
 
@@ -191,7 +191,8 @@ def user(studio, monkeypatch):
 def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
     code, _, err = abpn(
         "train", "--net", "csrnet", "--pairs", "before", "after", "--from", "auto",
-        "--freeze-base", "--task", "film", "--steps", "120", "-o", "run", cwd=studio,
+        "--freeze-base", "--task", "film", "--side", "96", "--steps", "100", "--rate", "5e-3",
+        "-o", "run", cwd=studio,
     )  # fmt: skip
     assert code == 0, err
     base, _ = weights.load(weights.find("auto", weights.GRADE), torch.device("cpu"))
