@@ -175,7 +175,7 @@ def test_a_cube_of_a_locked_look_comes_with_many_photos(tmp_path):
     ("words", "code", "told_"),
     [
         ((), 2, "--style is missing"),
-        (("--style", "flim"), 5, "Styles found: film, warm"),
+        (("--style", "flim"), 5, "Styles found: auto, film, warm"),
         (("--style", "mend"), 5, "`abpn retouch --task mend`"),
         (("--style", "warm,flim:0.4"), 5, "no weights for this style"),
         (("--style", "warm", "--strength", "1.1"), 2, "--strength 1.1"),
