@@ -1,7 +1,7 @@
 """Training CSRNet on pairs of small copies: a studio's, or photos put wrong.
 
-A pixel's colour alone decides what becomes of it, so a step looks at some hundred pixels of a photo,
-not at all of them. Everything follows from (seed, step): a resumed run sees the same.
+A pixel's colour alone decides what becomes of it, so a step looks at some hundred pixels of a
+photo, not at all of them. Everything follows from (seed, step): a resumed run sees the same.
 """
 
 from __future__ import annotations
