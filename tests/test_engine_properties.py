@@ -35,10 +35,14 @@ PLENTY = settings(
 
 @pytest.fixture(scope="module")
 def small_steps(tmp_path_factory):
-    """A network whose refining module corrects a little, as those that learnt do, and its file."""
+    """A network whose refining module corrects a little, as those that learnt do, and its file.
+
+    In bf16 its results are up to 10 of 65535 from float32, twice as far as those of the shipped
+    weights (docs/experiments.md): what is computed coarsely is the correction alone.
+    """
     net = untrained()
     with torch.no_grad():
-        net.refine(0).phi2.weight.mul_(0.1)
+        net.refine(0).phi2.weight.mul_(0.05)
     return net, save(net, tmp_path_factory.mktemp("weights") / "small.safetensors")
 
 
