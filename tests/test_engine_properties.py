@@ -28,6 +28,7 @@ from abpn_cli.photo import Photo
 
 CPU = torch.device("cpu")
 LARGEST, LARGEST_16_BIT, LEAST_PSNR = 1 / 255, 16 / 65535, 70.0  # what every fast path keeps to
+EXACT = 5e-6  # a third of a step of 16 bits: float32 sums in another order
 PLENTY = settings(
     max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
@@ -120,7 +121,7 @@ def test_any_size_mask_strength_and_tile_size_keeps_to_the_bars(both, task):
     sides, let_go = task.cut
     sketch = sketched(retoucher, spent, let_go, task.strength, task.only, task.protect)
     apart = np.abs(joined(retoucher, sketch, sides) - expected)
-    assert apart.max() <= (1e-6 if retoucher.precision == "float32" else LARGEST_16_BIT)
+    assert apart.max() <= (EXACT if retoucher.precision == "float32" else LARGEST_16_BIT)
     # Now over the very pixels that it is made of.
     told = finish(retoucher._network, retoucher._crew, sketch, spent.pixels, sides)
     shut = np.broadcast_to(gate * factor == 0, gate.shape)
