@@ -15,6 +15,7 @@ from networks import CONFIG, photo_of, save, untrained
 from profiles import WIDE
 from test_engine import untiled
 from test_engine_properties import (
+    EXACT,
     LARGEST,
     LARGEST_16_BIT,
     LEAST_PSNR,
@@ -37,7 +38,6 @@ from abpn_cli.photo import Metadata
 
 __all__ = ["small_steps"]  # a fixture
 STRIPS = Sizes(strip=30_000, band=9_000)  # px: several strips of several bands
-EXACT = 2e-6  # float32 in another order
 
 
 def device_of(path, device="cpu", precision="float32", sizes=STRIPS):
