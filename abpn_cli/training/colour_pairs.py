@@ -11,7 +11,6 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from ..nets.csrnet import copy_size
 from .damage import damaged, draw_damage
 from .gallery import Gallery, resize
 from .pairs import Pair, digest_of
@@ -113,10 +112,6 @@ def damaged_pairs(photos: Sequence[Path], seed: int) -> list[Coloured]:
     pairs = []
     for index, path in enumerate(photos):
         photo = _PHOTOS.pixels(path)
-        size = copy_size((photo.shape[0], photo.shape[1]), LONG_SIDE)
-        if size != photo.shape[:2]:
-            larger = cv2.resize(photo, size[::-1], interpolation=cv2.INTER_LINEAR)
-            photo = np.asarray(larger, np.uint8)
         clean = photo.astype(np.float32) / np.float32(255)
         pairs.append(Coloured(clean, clean))
         for way in range(WAYS):
