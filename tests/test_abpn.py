@@ -15,7 +15,7 @@ from abpn_cli.nets.abpn import (
     smoothstep,
 )
 from abpn_cli.nets.bpl import blend, unblend
-from abpn_cli.nets.lrl import LocalRetouchingLayer, resize_mask
+from abpn_cli.nets.lrl import LocalAttentiveModule, LocalRetouchingLayer, resize_mask
 
 LRL_PARAMETERS = 41_477_919
 TINY = AbpnConfig(width=1 / 16, refine_shared=True)
@@ -218,3 +218,16 @@ def test_a_network_of_light_only_retouches_no_hue():
     assert torch.equal(one.mask, other.mask)
     assert torch.equal(other.retouched, in_light(thumbnail, one.retouched))
     assert not torch.allclose(one.retouched, other.retouched, atol=1e-2)
+
+
+def test_a_mask_does_not_bring_its_neighbours_out_of_channels_last():
+    module = LocalAttentiveModule(4 + 2 + 1, 3)
+    seen = []
+    module.feature.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    features, skip = torch.rand(2, 4, 8, 6), torch.rand(2, 2, 8, 6)
+    mask = torch.rand(2, 1, 16, 12)
+    plain = module(features, skip, mask)
+    rows = {"memory_format": torch.channels_last}
+    laid = module(features.contiguous(**rows), skip.contiguous(**rows), mask)
+    assert seen[1].is_contiguous(**rows)
+    torch.testing.assert_close(laid, plain, rtol=0, atol=1e-6)

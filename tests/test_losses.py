@@ -13,6 +13,7 @@ from abpn_cli.training.losses import (
     PatchDiscriminator,
     PerceptualLoss,
     adversarial_loss,
+    balanced,
     dice_loss,
     discriminator_loss,
     multi_scale_mse,
@@ -27,6 +28,37 @@ def test_mse_is_a_mean_per_level_summed_over_levels():
     results = [torch.full((1, 3, 8, 8), 0.5), torch.full((1, 3, 4, 4), 0.3)]
     targets = [torch.zeros(1, 3, 8, 8), torch.zeros(1, 3, 4, 4)]
     assert float(multi_scale_mse(results, targets)) == pytest.approx(0.25 + 0.09)
+
+
+def test_unbalanced_errors_count_by_their_size_alone():
+    assert balanced(torch.zeros(2, 3, 8, 8), torch.ones(2, 3, 8, 8), 0) is None
+
+
+def test_balanced_errors_of_a_photo_count_less_the_more_there_is_to_do_in_it():
+    original = torch.full((3, 3, 8, 8), 0.5)
+    retouched = original.clone()
+    retouched[1] += 0.01  # 20 times USUAL
+    retouched[2] += 0.1  # 2,000 times
+    idle, faint, strong = balanced(original, retouched, 0.5).tolist()
+    assert idle == 1
+    assert faint == pytest.approx(21**-0.5, rel=1e-4)
+    assert strong == pytest.approx(2001**-0.5, rel=1e-4)
+    evenly = balanced(original, retouched, 1) * (original - retouched).square().mean((1, 2, 3))
+    assert float(evenly[2] / evenly[1]) == pytest.approx(1, abs=0.06)  # as decibels have it
+
+
+def test_shares_multiply_the_errors_of_their_photo_on_every_level():
+    results = [torch.rand(2, 3, 8, 8), torch.rand(2, 3, 4, 4)]
+    targets = [torch.rand(2, 3, 8, 8), torch.rand(2, 3, 4, 4)]
+    shares = torch.tensor([1.0, 0.25])
+    alone = [
+        float(multi_scale_mse([r[i : i + 1] for r in results], [t[i : i + 1] for t in targets]))
+        for i in range(2)
+    ]
+    together = float(multi_scale_mse(results, targets, shares))
+    assert together == pytest.approx((alone[0] + 0.25 * alone[1]) / 2, rel=1e-5)
+    plain = float(multi_scale_mse(results, targets))
+    assert float(multi_scale_mse(results, targets, torch.ones(2))) == pytest.approx(plain, rel=1e-6)
 
 
 def test_dice_is_zero_for_a_perfect_mask_and_near_one_for_an_opposite_one():

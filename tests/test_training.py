@@ -246,6 +246,14 @@ def test_a_run_with_a_discriminator_saves_and_resumes_it(source, tmp_path):
         assert torch.equal(tensor, again.critic.state_dict()[name]), name
 
 
+def test_balanced_losses_reach_the_step(source):
+    plain, evened = (
+        trainer(source, weights=replace(QUIET, balance=balance))._step(source.batch(0))["mse"]
+        for balance in (0.0, 0.5)
+    )
+    assert 0 < evened < plain
+
+
 def test_a_checkpoint_of_other_settings_is_refused(source, tmp_path):
     run = trainer(source, steps=2)
     run.run(silent, lambda _: {}, tmp_path / "x.safetensors")

@@ -2,27 +2,19 @@
 
 from __future__ import annotations
 
-import shlex
-import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
-from ..errors import UsageError, shown
+from ..errors import UsageError
 from . import options
-from .train_data import data_of
 from .train_grading import StyleAsked, train_style
-from .train_means import check_out, device_of, perceptual_of, teller
-from .train_nets import Net, losses_of, make_of, net_of, refuse
+from .train_nets import Net, net_of, refuse
 from .train_removal import RemovalAsked, train_removal
-
-if TYPE_CHECKING:
-    from ..training.session import Finished
-
-Value = TypeVar("Value")
+from .train_retouch import EPOCHS, STEPS_FROM, LossesAsked, RetouchAsked, train_retouch
 
 
 class Preset(StrEnum):
@@ -32,8 +24,6 @@ class Preset(StrEnum):
     PAPER = "paper"
 
 
-EPOCHS = 200
-BATCH = 8
 MOST = (0.0, 1e9)
 COUNT = (1.0, 1e9)
 RANGES = {  # of options whose numbers go not from 0 to anything
@@ -41,8 +31,8 @@ RANGES = {  # of options whose numbers go not from 0 to anything
     "--every": COUNT, "--rate": (1e-12, 1), "--painter-share": (1e-6, 1), "--average": (0, 0.99999),
     "--drop-at": (0, 1), "--gate-peak": (0, 1), "--boost": (0, 4), "--seed": (0, 2**63 - 1),
     "--workers": (0, 1e3), "--reuse": (1, 7), "--side": (32, 4096),
+    "--balance": (0, 1),
 }  # fmt: skip
-STEPS_FROM = 1000  # of weights that know something already
 
 
 class TrainPrecision(StrEnum):
@@ -194,6 +184,12 @@ def train(
     ] = None,
     dice_weight: Annotated[float, typer.Option(help="Weight of the mask's dice loss.")] = 1.0,
     tv_weight: Annotated[float, typer.Option(help="Weight of the layers' smoothness.")] = 0.1,
+    balance: Annotated[
+        float | None,
+        typer.Option(
+            help="How far photos with little to do count as much as others, 0..1. [default: 0]"
+        ),
+    ] = None,
     device: options.Device = "auto",
     precision: Annotated[
         TrainPrecision, typer.Option(help="Number format of the convolutions.")
@@ -222,11 +218,6 @@ def train(
     `abpn retouch --task NAME` has your style. --from goes on from weights that are there, which
     takes fewer photos and less time than a start from nothing.
     """
-    from ..report.training import training_log
-    from ..training import session
-    from ..training.reuse import Reused
-    from ..training.train import Settings, Trainer
-
     check_ranges(
         {
             "--width": width, "--epochs": epochs, "--steps": steps, "--batch": batch,
@@ -235,99 +226,50 @@ def train(
             "--every": every, "--workers": workers, "--reuse": reuse, "--mse-weight": mse_weight,
             "--perceptual-weight": perceptual_weight, "--adversarial-weight": adversarial_weight,
             "--gate-peak": gate_peak, "--dice-weight": dice_weight, "--tv-weight": tv_weight,
-            "--side": side,
+            "--side": side, "--balance": balance,
         },
         gate,
     )  # fmt: skip
     kind = net_of(net, start)
+    notes = (licence, tuple(known_failure or ()))
     unheard: dict[str, object] = {
         "--masks": masks, "--nothing": nothing, "--preset": preset, "--epochs": epochs,
         "--painter-share": painter_share, "--warm-up": warm_up, "--average": average,
         "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate, "--gate-peak": gate_peak,
         "--light-only": light_only, "--vgg16": vgg16, "--mse-weight": mse_weight,
+        "--balance": balance,
     }  # fmt: skip
     if kind is Net.HIFILL:
         refuse(unheard | {"--pairs": pairs, "--freeze-base": freeze_base or None}, kind)
         train_removal(
             RemovalAsked(
                 out, photos, list_, held_out, task, start, steps, batch, rate, width, side,
-                adversarial_weight, seed, every, device, licence, tuple(known_failure or ()),
+                adversarial_weight, seed, every, device, *notes,
             )
         )  # fmt: skip
-        return
-    if kind is Net.CSRNET:
+    elif kind is Net.CSRNET:
         refuse(unheard | {"--width": width, "--adversarial-weight": adversarial_weight}, kind)
         train_style(
             StyleAsked(
                 out, pairs, photos, list_, held_out, task, start, steps, batch, rate, side, seed,
-                every, freeze_base, licence, tuple(known_failure or ()),
-                install and pairs is not None,
+                every, freeze_base, *notes, install and pairs is not None,
             )
         )  # fmt: skip
-        return
-    refuse({"--freeze-base": freeze_base or None, "--side": side}, kind)
-    batch = settled(batch, BATCH)
-    if steps is not None and epochs is not None:
-        raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
-    task = task.strip()
-    installs = install and pairs is not None
-    check_task(task, installs)
-    if kind is not Net.ABPN:
-        unheard = {
-            "--preset": preset, "--painter-share": painter_share, "--gate": gate,
-            "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
-        }  # fmt: skip
-        refuse(unheard, kind)
-    config, manner, base = make_of(kind, start, preset.value if preset else None, width, task)
-    check_out(out, pairs or ())
-    where = device_of(device)
-    tell = teller()
-    data = data_of(
-        pairs, photos, masks, (list_, nothing, held_out), task, session.levels_of(config), batch,
-        seed, tell,
-    )  # fmt: skip
-    backbone = None
-    if kind is Net.ABPN:
-        backbone = perceptual_of(vgg16, perceptual_weight, tell)
-    if steps is None and (base is None or epochs is not None):
-        passes = settled(epochs, EPOCHS)
-        steps = passes * max(1, data.photos // (batch * session.processes()))
-    settings = Settings(
-        steps=settled(steps, STEPS_FROM),
-        task=task, every=every, seed=seed, precision=precision.value, workers=workers,
-        rate=settled(rate, manner.rate), drop_at=settled(drop_at, manner.drop_at),
-        warm_up=settled(warm_up, manner.warm_up), average=settled(average, manner.average),
-        painter_share=settled(painter_share, manner.painter_share),
-        keep_best=settled(keep_best, pairs is not None),
-        weights=losses_of(
-            kind, settled(mse_weight, manner.mse), perceptual_weight if backbone else 0.0,
-            settled(adversarial_weight, manner.adversarial), dice_weight, tv_weight,
-        ),
-    )  # fmt: skip
-    first = base.state_dict() if base else None
-    trainer = Trainer(config, settings, Reused(data.source, reuse), where, backbone, first)
-    card: dict[str, object] = {
-        "command": shlex.join(["abpn", *sys.argv[1:]]), "licence": licence,
-        "known failures": known_failure or [],
-    }  # fmt: skip
-    if start is not None:
-        card["from"] = session.origin_of(start)
-    peaks: tuple[float, ...] = (settled(gate_peak, manner.peak),)
-    if pairs and gate_peak is None:
-        peaks = tuple(max(manner.peak, peak) for peak in session.STYLE_PEAKS)
-    light = settled(light_only, pairs is None and getattr(config, "style", "") == "cloth")
-    run = session.Run(out, settled(gate, manner.gate), boost, peaks, light)
-    with training_log(settings.steps) as log:
-        done = session.train(
-            trainer, data, run, card,
-            lambda at: log.step(at.step, at.losses, at.images * session.processes()),
-            lambda step, scores: log.judged(step, scores._asdict()),
-            base,
+    else:
+        refuse({"--freeze-base": freeze_base or None, "--side": side}, kind)
+        train_retouch(
+            RetouchAsked(
+                kind, out, pairs, photos, masks, (list_, nothing, held_out), task.strip(),
+                preset.value if preset else None, width, start, epochs, steps, batch, rate,
+                painter_share, warm_up, average, keep_best, drop_at, gate, gate_peak, light_only,
+                boost, seed, every, vgg16,
+                LossesAsked(
+                    mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight,
+                    balance,
+                ),
+                device, precision.value, workers, reuse, *notes, install and pairs is not None,
+            )
         )  # fmt: skip
-    session.leave_group()
-    tell_end(done, start, tell)
-    if installs:
-        install_for(task, done.weights, tell)
 
 
 def check_ranges(
@@ -343,55 +285,3 @@ def check_ranges(
             options.check_range(option, value, *RANGES.get(option, MOST))
     if gate is not None and not 0 <= gate[0] < gate[1] <= 1:
         raise UsageError(f"--gate {gate[0]:g} {gate[1]:g}: give two numbers, 0 <= LOW < HIGH <= 1.")
-
-
-def settled(given: Value | None, by_preset: Value) -> Value:
-    """Return what the command says, or else what the preset does."""
-    return by_preset if given is None else given
-
-
-def tell_end(done: Finished, start: Path | None, tell: Callable[[str], None]) -> None:
-    """Tell what the weights gain, over photos untouched and over those they started from."""
-    from ..training.session import gain_over
-
-    own = done.scores
-    tell(
-        f"over photos untouched: {own.in_gain:+.2f} dB inside what is retouched, "
-        f"{own.out_gain:+.2f} dB outside; {own.harm:.1f} dB on photos with nothing to do"
-    )
-    if done.base is not None and start is not None:
-        gain = gain_over(done.base, own)
-        tell(
-            f"over {shown(start.name)}: {gain['inside']:+.2f} dB inside, "
-            f"{gain['outside']:+.2f} dB outside; {gain['harm']:+.1f} dB with nothing to do"
-        )
-    tell(f"weights: {shown(done.weights)}")
-
-
-def install_for(task: str, weights: Path, tell: Callable[[str], None]) -> None:
-    """Put weights among the user's own, the first process alone."""
-    from ..report.training import is_first_process
-    from ..training.session import install
-    from ..weights import find_own, hash_of
-
-    if is_first_process():
-        had = find_own(task)
-        there = install(weights)
-        replaced = ", in place of other weights" if had and had != hash_of([there]) else ""
-        tell(f"installed: {shown(there)}{replaced}; `abpn retouch --task {task}` uses it")
-
-
-def check_task(task: str, installs: bool) -> None:
-    """Refuse a name that cannot name weights, or where they are installed, one that is taken.
-
-    Raises:
-        UsageError: names what to do instead.
-    """
-    from ..weights import packaged_tasks
-
-    if not task or Path(task).name != task or "," in task:
-        raise UsageError(f"--task '{task}': cannot name a file. Leave out slashes and commas.")
-    if installs and task.casefold() in map(str.casefold, packaged_tasks()):
-        raise UsageError(
-            f"--task {task}: is a task of abpn's own. Choose another name, or --no-install."
-        )

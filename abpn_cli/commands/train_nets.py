@@ -83,11 +83,12 @@ def losses_of(
     adversarial: float,
     dice: float,
     tv: float,
+    balance: float,
 ) -> Weights:
     """Weights of the losses that a network knows."""
     from ..training.losses import LossWeights
     from ..training.rivals import RIVALS
 
     if net is Net.ABPN:
-        return LossWeights(mse, perceptual, adversarial, dice, tv)
+        return LossWeights(mse, perceptual, adversarial, dice, tv, balance)
     return replace(RIVALS[net.value].losses, mse=mse, adversarial=adversarial)

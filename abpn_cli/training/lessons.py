@@ -23,6 +23,7 @@ from .losses import (
     LossWeights,
     PerceptualLoss,
     PixelWeights,
+    balanced,
     dice_loss,
     multi_scale_mse,
     tv_loss,
@@ -82,8 +83,9 @@ class AbpnLosses(nn.Module):
         targets = [batch.crop_target]
         while len(targets) < levels:
             targets.append(down(targets[-1]))
+        shares = balanced(thumbnail, target, self.weights.balance)
         parts = {
-            "mse": multi_scale_mse([*results, retouched], [*targets, target]),
+            "mse": multi_scale_mse([*results, retouched], [*targets, target], shares),
             "dice": dice_loss(mask, target_mask(thumbnail, target)),
             "tv": tv_loss([*layers[:-1], layer]),
         }

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from .backbones import read_backbone, vgg16_features
 
 DICE_EPSILON = 1.0  # [D21]
+USUAL = 5e-6  # squared change of a thumbnail with little to do: a photo of it counts 0.5^balance
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 VGG16_RELU2_2, VGG16_RELU3_3 = 8, 15  # `features` indices of the layers compared [D19]
@@ -22,13 +23,17 @@ VGG16_RELU2_2, VGG16_RELU3_3 = 8, 15  # `features` indices of the layers compare
 
 @dataclass(frozen=True)
 class LossWeights:
-    """λ of the five losses; the defaults are the paper's (4.4)."""
+    """λ of the five losses; the defaults are the paper's (4.4).
+
+    balance: how far squared errors are weighed by what there is to do in their photo (`balanced`).
+    """
 
     mse: float = 1.0
     perceptual: float = 0.1
     adversarial: float = 0.1
     dice: float = 1.0
     tv: float = 0.1
+    balance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -58,10 +63,31 @@ def total_of(losses: Iterable[Tensor], step: int) -> Tensor:
     return total
 
 
-def multi_scale_mse(results: Sequence[Tensor], targets: Sequence[Tensor]) -> Tensor:
-    """Mean squared error of every level R_i against Rgt_i, summed over levels [D18]."""
+def multi_scale_mse(
+    results: Sequence[Tensor], targets: Sequence[Tensor], shares: Tensor | None = None
+) -> Tensor:
+    """Mean squared error of every level R_i against Rgt_i, summed over levels [D18].
+
+    shares: (N,), what each photo's errors are multiplied by; 1 where it is None.
+    """
     pairs = zip(results, targets, strict=True)
-    return torch.stack([F.mse_loss(result, target) for result, target in pairs]).sum()
+    if shares is None:
+        return torch.stack([F.mse_loss(result, target) for result, target in pairs]).sum()
+    errors = [(result - target).square().mean((1, 2, 3)) for result, target in pairs]
+    return torch.stack([(shares * error).mean() for error in errors]).sum()
+
+
+def balanced(original: Tensor, retouched: Tensor, balance: float) -> Tensor | None:
+    """Shares for `multi_scale_mse`: (N,) in (0, 1], None where `balance` is 0.
+
+    (USUAL / (e + USUAL))^balance, where e is the squared change of a photo, (N, 3, h, w) before and
+    after. At 0 strong edits own the loss, for they change a hundred times as much as faint ones; at
+    1 a faint edit and a strong one weigh the same, as they do in decibels gained.
+    """
+    if balance == 0:
+        return None
+    change = (original - retouched).square().mean((1, 2, 3))
+    return (USUAL / (change + USUAL)) ** balance
 
 
 def dice_loss(mask: Tensor, target: Tensor) -> Tensor:
