@@ -16,6 +16,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .native import kernels
+
 Samples = NDArray[np.float32]  # any shape, encoded or linear values, 1.0 = full
 
 HEADER_BYTES = 128
@@ -54,7 +56,8 @@ class Profile(NamedTuple):
 class Power:
     """A parametric curve: Y = (a·X + b)^g + e from X = d on, Y = c·X + f below it.
 
-    All five function types of ICC.1:2022 section 10.18 are of this form.
+    All five function types of ICC.1:2022 section 10.18 are of this form. Both ways in a kernel of
+    engine/native where there is one, for NumPy takes a power of one number after the other.
     """
 
     g: float
@@ -67,6 +70,8 @@ class Power:
 
     def decode(self, encoded: Samples) -> Samples:
         """Encoded values to linear light."""
+        for kernel in kernels()[:1]:
+            return kernel.bend(self._decoding, encoded)
         size = np.abs(encoded, order="C")
         linear = _line(size, self.a, self.b)
         linear = np.power(linear, np.float32(self.g), out=linear) + np.float32(self.e)
@@ -76,15 +81,34 @@ class Power:
 
     def encode(self, linear: Samples) -> Samples:
         """Linear light to encoded values."""
+        for kernel in kernels()[:1]:
+            return kernel.bend(self._encoding, linear)
         size = np.abs(linear, order="C")
         above = _line(size, 1.0, -self.e)
         above = np.power(above, np.float32(1 / self.g), out=above)
         encoded = _line(above, 1 / self.a, -self.b / self.a)
         if self.d > 0:
-            # A flat start has no inverse; its end is as good as any.
-            slope, start = (1 / self.c, -self.f / self.c) if self.c > 0 else (0.0, self.d)
-            _overwrite(encoded, _line(size, slope, start), size < self._knee())
+            _overwrite(encoded, _line(size, *self._start), size < self._knee())
         return np.copysign(encoded, linear)
+
+    @cached_property
+    def _decoding(self) -> Samples:
+        """`decode` as the kernel's `struct curve` has it."""
+        line = (self.c, self.f, self.d if self.d > 0 else 0.0)
+        return np.array([self.a, self.b, self.g, 1, self.e, -np.inf, *line], np.float32)
+
+    @cached_property
+    def _encoding(self) -> Samples:
+        """`encode` as the kernel's `struct curve` has it."""
+        power = (1.0, -self.e, 1 / self.g, 1 / self.a, -self.b / self.a, 0.0)
+        knee = self._knee() if self.d > 0 else 0.0
+        return np.array([*power, *self._start, knee], np.float32)
+
+    @property
+    def _start(self) -> tuple[float, float]:
+        """The line that encodes what lies below the knee: slope, and value at 0."""
+        # A flat start has no inverse; its end is as good as any.
+        return (1 / self.c, -self.f / self.c) if self.c > 0 else (0.0, self.d)
 
     def _knee(self) -> float:
         """Linear light at X = d, where the power begins."""

@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from ...nets.bpl import BLEND_LIMIT, LEAK, REFINE_CHANNELS, RefiningModule
 from ...nets.csrnet import Step
 from ...photo import Pixels
-from ..colour import Image
+
+if TYPE_CHECKING:
+    from ..colour import Image
 
 LIBRARY = Path(__file__).with_name("_kernels.so")
-VERSION = 2  # of what its functions take and return: ABPN_VERSION in kernels.c
+VERSION = 3  # of what its functions take and return: ABPN_VERSION in kernels.c
 SETS = {16: "avx512", 8: "avx2", 4: "generic"}  # instruction sets by how many floats they take
 AT_ONCE = 4  # channels of features, in either kernel, that are summed together
 # Winograd's F(2, 3): a column of three weights as four, for four rows that make two at once.
@@ -77,6 +79,16 @@ class Kernel(NamedTuple):
         lay.restype = ctypes.c_long
         pixels = ctypes.c_long(factor.size)
         return after, lay(*map(_at, (image, old, factor, after)), pixels)
+
+    def bend(self, curve: Floats, values: Floats) -> Floats:
+        """Put values of any shape through a tone curve: the same shape, float32.
+
+        curve: (9,) as `struct curve` of kernels.c has it. What is no number stays so.
+        """
+        values = np.ascontiguousarray(values, np.float32)
+        bent = np.empty_like(values)
+        self._function("curve")(*map(_at, (curve, values, bent)), ctypes.c_long(values.size))
+        return bent
 
     def map_colours(self, looks: Floats, before: Image) -> Image:
         """Map (P, 3) colours in [0, 1] to the same: Σ share·clamp(look), NaN where a look gives it.

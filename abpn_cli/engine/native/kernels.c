@@ -1,15 +1,16 @@
-/* abpn's kernels for CPUs: a tile's blend layer refined and laid on the photo (tile.h), and a look
-   applied to colours (look.h).
+/* abpn's kernels for CPUs: a tile's blend layer refined and laid on the photo (tile.h), a look
+   applied to colours (look.h), and the tone curves of colour spaces (curve.h).
 
    Built by the project's build hook (build_kernel.py) into a library that __init__.py loads. The
    same source makes one variant for each instruction set; which of them can run is asked of the
    processor at run time, so that one build runs on every machine of its kind. */
 
+#include <float.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
-#define ABPN_VERSION 2 /* goes up with every change of what a function here takes or returns */
+#define ABPN_VERSION 3 /* goes up with every change of what a function here takes or returns */
 
 enum { RGB = 3, JOINED = 2 * RGB, FEATURES = 16, TAPS = 3, ROWS = 4, AT_ONCE = 4 };
 enum { RUN = 64 }; /* pixels that are blended or rounded in one go */
@@ -39,6 +40,12 @@ struct look {
     float second[WIDTH / OUTPUTS][WIDTH * OUTPUTS];
     float offset3[RGB];
     float third[WIDTH * RGB];
+};
+
+/* A tone curve of a value's size x, laid out by __init__.py: at least `least`,
+   scale * (slope * x + start)^power + plus, and below the knee a line, at least 0. */
+struct curve {
+    float slope, start, power, scale, plus, least, line_slope, line_start, knee;
 };
 
 #define JOIN(name, set) name##_##set

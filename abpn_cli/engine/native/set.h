@@ -7,6 +7,7 @@ typedef int32_t NAME(words) __attribute__((vector_size(4 * LANES), aligned(4), m
 #define VEC(address) (*(vec *)(address))
 #define INLINE static inline __attribute__((always_inline))
 
+#include "curve.h"
 #include "look.h"
 #include "tile.h"
 
