@@ -5,9 +5,9 @@ photos with nothing to do differs), and are judged alike on held-out photos, cre
 generator that none has seen: the mean of the weights, whole edits without a gate, so that no choice
 hangs on where the gate would lie.
 
-Thumbnails are 192 px, so that nine runs take ten minutes on two cores: it tells which way a choice
-points in the beginning, no more. It takes the photos of ../shared/data (--data says where
-they are), which do not come with the source.
+Thumbnails are 192 px, but for one choice, so that all runs together take some minutes on two cores:
+it tells which way a choice points in the beginning, no more. It takes the photos of ../shared/data
+(--data says where they are), which do not come with the source.
 """
 
 from __future__ import annotations
@@ -48,7 +48,8 @@ from abpn_cli.training.train import Settings, Trainer, learning_rate
 ROOT = Path(__file__).parents[1]
 RECIPES = ROOT / "weights" / "recipes"
 DATA = ROOT.parent / "shared" / "data"
-SIDE, CROP = 192, 48  # px of the thumbnail
+SIDE, CROPS = 192, 4  # px of the thumbnail; crops are a quarter as long
+BATCHES = 10  # of four photos, to judge by
 PATCHES = 40  # wrinkles to transplant
 ORDINARY = LossWeights(mse=1000, perceptual=0, adversarial=0, dice=1, tv=0.1)
 TEMPLATE = "{:<26}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}"
@@ -58,13 +59,15 @@ TEMPLATE = "{:<26}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}"
 class Choice:
     """What a run does otherwise than the first one.
 
-    idle: share of pairs with nothing to do; config: keys of the network.
+    idle: share of pairs with nothing to do; side: px of the thumbnail, in training and judging;
+    config: keys of the network.
     """
 
     name: str
     width: float = 0.25
     weights: LossWeights = ORDINARY
     idle: float = 0.27
+    side: int = SIDE
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -74,20 +77,24 @@ CHOICES = (
     Choice("TV 0", weights=replace(ORDINARY, tv=0.0)),
     Choice("TV 1", weights=replace(ORDINARY, tv=1.0)),
     Choice("perceptual 0.1", weights=replace(ORDINARY, perceptual=0.1)),
+    Choice("balance 0.5", weights=replace(ORDINARY, mse=3000.0, balance=0.5)),
     Choice("GAN 0.1", weights=replace(ORDINARY, adversarial=0.1)),
     Choice("nothing to do 5 %", idle=0.05),
     Choice("nothing to do 50 %", idle=0.5),
     Choice("width 0.5", width=0.5),
+    Choice("thumbnail twice as large", side=2 * SIDE),
 )
 FULL = Choice("width 1", width=1.0)  # six times as dear as all of them: asked for by --full
 
 
 class Small(ClothPairs):
-    """Pairs of one small shape."""
+    """Pairs of one small shape; side: px of the thumbnail."""
+
+    side = SIDE
 
     def batch(self, step: int) -> Batch:
         """Return the batch of `step`."""
-        shape = Shape(2, (SIDE, SIDE), CROP)
+        shape = Shape(2, (self.side, self.side), self.side // CROPS)
         rng = np.random.default_rng((self.seed, step))
         return stack([self.sample(shape, rng) for _ in range(self.batch_size)], shape.levels)
 
@@ -147,6 +154,22 @@ def restraint(net: Abpn, batches: Sequence[Batch]) -> float:
     return -10 * math.log10(max(sum(errors) / len(errors), 1e-10))
 
 
+def kind_of(choice: Choice) -> tuple[float, int]:
+    """Tell choices apart that do not learn from the same pairs."""
+    return choice.idle, choice.side
+
+
+def whole(made: ClothPairs, side: int) -> list[Batch]:
+    """Batches of four to judge by; their crops are whole photos."""
+    shape = Shape(2, (side, side), side)
+    return [
+        stack(
+            [made.sample(shape, np.random.default_rng((index, number))) for number in range(4)], 2
+        )
+        for index in range(BATCHES)
+    ]
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run the grid; a line for each choice, and a JSON file of all."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -165,30 +188,28 @@ def main(argv: Sequence[str] | None = None) -> None:
     creases += [strokes, crumple, ripples]
     creases.append(Transplant(wrinkle_bank(cloth, labels, PATCHES)))
 
-    def source(share: float) -> Small:
-        recipe = Recipe(nothing=share * 0.74, surfaces=share * 0.26)
-        return Small(cloth, nothing, labels, creases, recipe, 6, 0)
+    def source(choice: Choice) -> Small:
+        recipe = Recipe(nothing=choice.idle * 0.74, surfaces=choice.idle * 0.26)
+        small = Small(cloth, nothing, labels, creases, recipe, 6, 0)
+        small.side = choice.side
+        return small
 
-    sources = {choice.idle: Reused(source(choice.idle), 3) for choice in choices}
+    sources = {kind_of(choice): Reused(source(choice), 3) for choice in choices}
     judges = ClothPairs(held, idle, labels, [tension_folds], PAINTED, 4, 1)
     fine = ClothPairs(held, idle, labels, [tension_folds], Recipe(nothing=1, surfaces=0), 4, 2)
-    shape = Shape(2, (SIDE, SIDE), SIDE)
     tests, still = (
-        [
-            stack([made.sample(shape, np.random.default_rng((i, n))) for n in range(4)], 2)
-            for i in range(10)
-        ]
+        {side: whole(made, side) for side in {choice.side for choice in choices}}
         for made in (judges, fine)
     )
     vgg16 = asked.data / "models" / "vgg16_lpips_fp16.safetensors"
-    runs = [(c, trainer(c, asked.steps, asked.precision, source(c.idle), vgg16)) for c in choices]
+    runs = [(c, trainer(c, asked.steps, asked.precision, source(c), vgg16)) for c in choices]
     spent = dict.fromkeys((c.name for c in choices), 0.0)
     sys.stderr.write("pairs to judge by are made\n")
     for number in range(asked.steps):
-        made = {share: each.batch(number) for share, each in sources.items()}
+        made = {kind: each.batch(number) for kind, each in sources.items()}
         for choice, run in runs:
             begun = time.process_time()
-            step(run, made[choice.idle])
+            step(run, made[kind_of(choice)])
             spent[choice.name] += time.process_time() - begun
         if number % 25 == 24:
             sys.stderr.write(f"step {number + 1}/{asked.steps}\n")
@@ -198,8 +219,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     for choice, run in runs:
         latest = run.latest.eval()
         assert isinstance(latest, Abpn)
-        row = judged(latest, tests)
-        row |= {"idle": restraint(latest, still), "seconds": spent[choice.name] / asked.steps}
+        row = judged(latest, tests[choice.side])
+        row |= {
+            "idle": restraint(latest, still[choice.side]),
+            "seconds": spent[choice.name] / asked.steps,
+        }
         rows.append({"choice": choice.name, **row})
         figures = [f"{value:.2f}" for value in row.values()]
         sys.stdout.write(TEMPLATE.format(choice.name, *figures) + "\n")
