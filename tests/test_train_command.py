@@ -67,6 +67,7 @@ def test_the_command_wants_one_kind_of_data(tmp_path):
         ("--seed -1", UsageError, "--seed -1: is out of range"),
         ("--workers -1", UsageError, "--workers -1: is out of range"),
         ("--tv-weight -1", UsageError, "--tv-weight -1: is out of range"),
+        ("--average-start", UsageError, "--average-start: the run starts from nothing"),
         ("--balance 1.5", UsageError, "--balance 1.5: is out of range"),
         ("--net lptn --balance 0.5", UsageError, "--balance is not for --net lptn"),
         ("--device gpu", UsageError, "unknown device 'gpu'"),

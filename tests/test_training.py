@@ -171,8 +171,9 @@ def test_the_mean_of_the_weights_is_what_is_judged(source, tmp_path):
     assert (wobble - mean).abs().max() < 0.01
 
 
-def test_the_mean_of_the_weights_is_the_decayed_sum_of_its_steps(source, tmp_path):
-    run, seen = trainer(source, average=0.5, steps=3), []
+@pytest.mark.parametrize("begun", [False, True], ids=["forgets", "keeps"])
+def test_the_mean_of_the_weights_is_the_decayed_sum_of_its_steps(source, tmp_path, begun):
+    run, seen = trainer(source, average=0.5, average_start=begun, steps=3), []
 
     def note(progress):
         seen.append(run.net.j.detach().clone())
@@ -181,7 +182,7 @@ def test_the_mean_of_the_weights_is_the_decayed_sum_of_its_steps(source, tmp_pat
     run.run(note, lambda _: {}, tmp_path / "x.safetensors")
     mean = start
     for step, j in enumerate(seen, 1):
-        decay = min(0.5, step / (step + 10))
+        decay = 0.5 if begun else min(0.5, step / (step + 10))
         mean = decay * mean + (1 - decay) * j
     # `note` is called after the mean took the step in
     assert torch.allclose(run.average.j, mean, atol=1e-7)

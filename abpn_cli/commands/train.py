@@ -122,6 +122,14 @@ def train(
             "[default: 0.99 for shipped, 0 for paper]"
         ),
     ] = None,
+    average_start: Annotated[
+        bool,
+        typer.Option(
+            "--average-start",
+            help="The mean of weights starts with those of --from and keeps AVERAGE^STEPS of them: "
+            "a long, calm mean.",
+        ),
+    ] = False,
     keep_best: Annotated[
         bool | None,
         typer.Option(
@@ -235,9 +243,9 @@ def train(
     unheard: dict[str, object] = {
         "--masks": masks, "--nothing": nothing, "--preset": preset, "--epochs": epochs,
         "--painter-share": painter_share, "--warm-up": warm_up, "--average": average,
-        "--keep-best": keep_best, "--drop-at": drop_at, "--gate": gate, "--gate-peak": gate_peak,
-        "--light-only": light_only, "--vgg16": vgg16, "--mse-weight": mse_weight,
-        "--balance": balance,
+        "--average-start": average_start or None, "--keep-best": keep_best, "--drop-at": drop_at,
+        "--gate": gate, "--gate-peak": gate_peak, "--light-only": light_only, "--vgg16": vgg16,
+        "--mse-weight": mse_weight, "--balance": balance,
     }  # fmt: skip
     if kind is Net.HIFILL:
         refuse(unheard | {"--pairs": pairs, "--freeze-base": freeze_base or None}, kind)
@@ -261,8 +269,8 @@ def train(
             RetouchAsked(
                 kind, out, pairs, photos, masks, (list_, nothing, held_out), task.strip(),
                 preset.value if preset else None, width, start, epochs, steps, batch, rate,
-                painter_share, warm_up, average, keep_best, drop_at, gate, gate_peak, light_only,
-                boost, seed, every, vgg16,
+                painter_share, warm_up, average, average_start, keep_best, drop_at, gate,
+                gate_peak, light_only, boost, seed, every, vgg16,
                 LossesAsked(
                     mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight,
                     balance,

@@ -58,6 +58,7 @@ class RetouchAsked(NamedTuple):
     painter_share: float | None
     warm_up: int | None
     average: float | None
+    average_start: bool
     keep_best: bool | None
     drop_at: float | None
     gate: tuple[float, float] | None
@@ -137,6 +138,8 @@ def check_asked(asked: RetouchAsked) -> None:
     """
     if asked.steps is not None and asked.epochs is not None:
         raise UsageError("--steps and --epochs both say how long to train. Leave one out.")
+    if asked.average_start and asked.start is None:
+        raise UsageError("--average-start: the run starts from nothing. Give --from, or leave it.")
     check_task(asked.task, asked.installs)
     if asked.net is not Net.ABPN:
         unheard = {
@@ -158,7 +161,7 @@ def _settings_of(asked: RetouchAsked, manner: Manner, steps: int, perceptual: bo
         precision=asked.precision, workers=asked.workers,
         rate=settled(asked.rate, manner.rate), drop_at=settled(asked.drop_at, manner.drop_at),
         warm_up=settled(asked.warm_up, manner.warm_up),
-        average=settled(asked.average, manner.average),
+        average=settled(asked.average, manner.average), average_start=asked.average_start,
         painter_share=settled(asked.painter_share, manner.painter_share),
         keep_best=settled(asked.keep_best, asked.pairs is not None),
         weights=losses_of(

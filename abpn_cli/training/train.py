@@ -40,8 +40,10 @@ class Settings:
     half); every: steps between checkpoints and validations; precision: "float32" or "bf16".
     warm_up: steps over which the rate rises from 0; painter_share: rate of the layers that write
     into the picture, as a share of the others'; average: decay of the running mean of the weights,
-    which is what is judged and shipped, 0 for none. keep_best: whether the weights that validation
-    found to gain most are those of the run, whatever came after (early stopping).
+    which is what is judged and shipped, 0 for none; average_start: whether that mean starts with
+    the weights that the run starts with, and keeps average^steps of them. keep_best: whether the
+    weights that validation found to gain most are those of the run, whatever came after (early
+    stopping).
     """
 
     steps: int
@@ -55,6 +57,7 @@ class Settings:
     warm_up: int = 0
     painter_share: float = 1.0
     average: float = 0.0
+    average_start: bool = False
     keep_best: bool = False
     weights: Weights = field(default_factory=LossWeights)
 
@@ -172,8 +175,10 @@ class Trainer:
     def _update_average(self) -> None:
         if self.average is None:
             return
-        # at first the mean of few steps, lest it stay near the random start
-        decay = min(self.settings.average, self.step / (self.step + 10))
+        decay = self.settings.average
+        if not self.settings.average_start:
+            # at first the mean of few steps, lest it stay near the random start
+            decay = min(decay, self.step / (self.step + 10))
         pairs = zip(self.average.state_dict().values(), self.net.state_dict().values(), strict=True)
         for mean, new in pairs:
             if mean.is_floating_point():
