@@ -10,6 +10,7 @@ from typing import Literal
 import cv2
 import numpy as np
 from numpy.random import Generator
+from numpy.typing import NDArray
 
 from . import synthesis
 from .creases import Bank
@@ -40,7 +41,9 @@ class Recipe:
     coarse: range of the drape's sigma in px at 1024; amplitude: of a crease's standard deviation;
     backgrounds: share of white-studio photos set before another photo; sweeps: share set before a
     blank studio background with soft shadows; floors: share of the other backgrounds that are
-    made-up surfaces; prints: share of cloth given a print that stays;
+    made-up surfaces; afar: share of those set before a background that are made smaller, by `far`;
+    blurred: share of photos with nothing to do, backgrounds among them, that are out of focus, by a
+    sigma of up to `blurs` of their long side; prints: share of cloth given a print that stays;
     bleached: share of white-studio photos whose clothes are made as pale as their background.
     """
 
@@ -55,6 +58,10 @@ class Recipe:
     backgrounds: float = 0.4
     sweeps: float = 0.3
     floors: float = 0.35
+    afar: float = 0.5
+    far: tuple[float, float] = (0.4, 0.9)
+    blurred: float = 0.3
+    blurs: tuple[float, float] = (0.003, 0.02)
     prints: float = 0.2
     bleached: float = 0.15
     draws: int = 3
@@ -88,6 +95,7 @@ class ClothPairs(MadePairs):
         self.cloth = list(cloth)
         self.nothing = list(nothing)
         self._idle = by_folder(nothing)
+        self._sets = by_set(self.cloth, labels.root)
         self.creases = list(creases)
         self.recipe = recipe
 
@@ -120,11 +128,15 @@ class ClothPairs(MadePairs):
         """Draw a photo with nothing to retouch: a folder first, then a photo of it."""
         folder = self._idle[int(rng.integers(len(self._idle)))]
         path = folder[int(rng.integers(len(folder)))]
-        return without_cloth(read(path), self.labels(path, CLOTH))
+        image = without_cloth(read(path), self.labels(path, CLOTH))
+        if rng.random() >= self.recipe.blurred:
+            return image
+        return synthesis.blur(image, rng.uniform(*self.recipe.blurs) * max(image.shape[:2]))
 
     def _scene(self, rng: Generator) -> Scene:
         """Draw a photo of cloth, now and then set before another background."""
-        path = self.cloth[int(rng.integers(len(self.cloth)))]
+        chosen = self._sets[int(rng.choice(len(self._sets), p=odds_of(self._sets)))]
+        path = chosen[int(rng.integers(len(chosen)))]
         image, cloth = read(path), self.labels(path, CLOTH)
         cloth = np.ones(image.shape[:2], np.float32) if cloth is None else cloth
         cloth = as_floats(cv2.resize(cloth, image.shape[1::-1], interpolation=cv2.INTER_LINEAR))
@@ -135,6 +147,10 @@ class ClothPairs(MadePairs):
                 return Scene(synthesis.bleached(image, cloth, rng.uniform(0.1, 0.4)), cloth)
             behind = self._background((image.shape[0], image.shape[1]), rng)
             if behind is not None:
+                if rng.random() < self.recipe.afar:
+                    image, cloth, person = stepped_back(
+                        (image, cloth, as_floats(person)), rng.uniform(*self.recipe.far), rng
+                    )
                 image = image * person[..., None] + behind * (1 - person[..., None])
         return Scene(image, cloth)
 
@@ -192,6 +208,39 @@ def by_folder(photos: Sequence[Path]) -> list[list[Path]]:
     for path in photos:
         folders.setdefault(path.parent, []).append(path)
     return list(folders.values())
+
+
+def by_set(photos: Sequence[Path], root: Path) -> list[list[Path]]:
+    """Sort photos by the set that they come from: the first two folders below `root`."""
+    sets: dict[tuple[str, ...], list[Path]] = {}
+    for path in photos:
+        inner = path.relative_to(root) if path.is_relative_to(root) else path
+        sets.setdefault(inner.parts[:-1][:2], []).append(path)
+    return list(sets.values())
+
+
+def odds_of(sets: Sequence[Sequence[Path]]) -> NDArray[np.float64]:
+    """Odds of each set, by the square root of its size, lest the largest be all that is seen."""
+    roots = np.sqrt([len(photos) for photos in sets])
+    return np.asarray(roots / roots.sum())
+
+
+def stepped_back(
+    layers: tuple[Floats, Floats, Floats], share: float, rng: Generator
+) -> tuple[Floats, Floats, Floats]:
+    """Photo, cloth and person at `share` of their size in the same frame, on its lower edge.
+
+    Around them the photo is white, and there is neither cloth nor person.
+    """
+    height, width = layers[0].shape[:2]
+    small = (max(1, round(share * height)), max(1, round(share * width)))
+    left, top = int(rng.integers(width - small[1] + 1)), height - small[0]
+    placed = []
+    for layer, blank in zip(layers, (1.0, 0.0, 0.0), strict=True):
+        frame = np.full(layer.shape, blank, np.float32)
+        frame[top:, left : left + small[1]] = resize(layer, small)
+        placed.append(frame)
+    return placed[0], placed[1], placed[2]
 
 
 def zoomed(image: Floats, rng: Generator) -> Scene:
