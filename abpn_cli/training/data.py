@@ -60,7 +60,8 @@ PAINTED = Recipe(
     draws=20,
 )
 NOTHING = Recipe(nothing=1, surfaces=0)
-BLEMISHES = (blemished, domed, acne, scarred, patched)  # what `face` learns to take away
+# what `face` learns to take away; small spots, which most faces have, as often as all else
+BLEMISHES = (blemished, blemished, blemished, blemished, domed, acne, scarred, patched)
 BLEMISHED = FaceRecipe(nothing=0, clean=0, real=0, on_healed=1, transplanted=0, shiny=0)
 FACELESS = FaceRecipe(nothing=1)
 FACE = "face"  # the task whose pairs are made of portraits

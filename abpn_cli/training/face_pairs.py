@@ -46,11 +46,11 @@ class FaceRecipe:
 
     nothing: float = 0.08
     clean: float = 0.15
-    real: float = 0.25
+    real: float = 0.3
     on_healed: float = 0.5
-    transplanted: float = 0.3
+    transplanted: float = 0.4
     power: tuple[float, float] = (1.0, 2.5)
-    mixed: float = 0.5
+    mixed: float = 0.3
     shiny: float = 0.0
     freckles: float = 0.15
     tilted: float = 0.3
