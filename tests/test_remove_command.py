@@ -111,6 +111,28 @@ def test_a_hole_too_large_fails_with_advice(studio):
 
 
 @pytest.mark.parametrize(
+    ("words", "struck"),
+    [
+        (("--mask", "masks", "-o", "masks"), "masks/b.tif"),
+        (("--mask", "masks/b.tif", "-o", "masks"), "masks/b.tif"),
+        (("--mask", "out/b_mask.png", "-o", "out", "--save-mask"), "out/b_mask.png"),
+        (("--points", "9,9,3", "--mask", "link", "-o", "masks"), "masks/b.tif"),
+    ],
+)
+@pytest.mark.parametrize("extra", [(), ("--dry-run",), ("--overwrite", "always")])
+def test_a_mask_of_the_run_is_never_overwritten(studio, words, struck, extra):
+    (studio / "masks" / "b.png").rename(studio / "masks" / "b.tif")
+    (studio / "out").mkdir()
+    (studio / "out" / "b_mask.png").write_bytes((studio / "masks" / "b.tif").read_bytes())
+    (studio / "link").symlink_to(studio / "masks" / "b.tif")
+    before = {path: path.read_bytes() for path in studio.rglob("*.*") if path.is_file()}
+    code, out, err = abpn("remove", "in/b.png", *words, *extra, cwd=studio)
+    assert (code, out) == (2, "")
+    assert "these masks of --mask would be overwritten" in err and struck in err
+    assert all(path.read_bytes() == data for path, data in before.items())
+
+
+@pytest.mark.parametrize(
     ("words", "told"),
     [
         ((), "--mask is missing"),

@@ -142,7 +142,22 @@ def refuse_overwritten_sources(jobs: Sequence[Job]) -> None:
     Raises:
         UsageError: lists every such photo.
     """
-    files = {_identity(job.source) for job in jobs} - {None}
+    _refuse_replaced(jobs, (job.source for job in jobs), "these photos")
+
+
+def refuse_overwritten_masks(jobs: Sequence[Job], masks: Iterable[Path], option: str) -> None:
+    """Refuse outputs that would take the place of a mask of this run.
+
+    option: which named the masks, for the words.
+
+    Raises:
+        UsageError: lists every such mask.
+    """
+    _refuse_replaced(jobs, masks, f"these masks of {option}")
+
+
+def _refuse_replaced(jobs: Sequence[Job], read: Iterable[Path], what: str) -> None:
+    files = {_identity(path) for path in read} - {None}
     struck = [
         shown(written)
         for job in jobs
@@ -150,7 +165,7 @@ def refuse_overwritten_sources(jobs: Sequence[Job]) -> None:
         if _identity(written) in files
     ]
     if struck:
-        raise UsageError(_listed("these photos would be overwritten. Choose another --out", struck))
+        raise UsageError(_listed(f"{what} would be overwritten. Choose another --out", struck))
 
 
 def refuse_linked_folders(jobs: Iterable[Job], out: Path) -> None:

@@ -157,8 +157,19 @@ def find_regions(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions
     A file serves every photo and is read once; a folder matches by relative path.
 
     Raises:
-        UsageError: no such path, two masks for one photo, or a folder without any that fits.
+        UsageError: no such path, two masks for one photo, a folder without any that fits, or a mask
+            that an output would take the place of.
     """
+    from ..batch.plan import refuse_overwritten_masks
+
+    found = _find(option, path, jobs)
+    masks = {file for file in found.files.values() if file is not None}
+    refuse_overwritten_masks(jobs, masks, option)
+    return found
+
+
+def _find(option: str, path: Path | None, jobs: Sequence[Job]) -> Regions:
+    """Do what `find_regions` does, whatever is written later."""
     from .. import codecs
     from ..batch.sources import find_masks
 
