@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 
 import numpy as np
 import pytest
@@ -221,3 +222,11 @@ def test_verify_says_that_grading_may_change_every_pixel(shoot):
     assert grade("--style", "warm", cwd=shoot)[0] == 0
     code, out, _ = abpn("verify", "out", cwd=shoot)
     assert code == 0 and "3 ok" in out and "grading may change every pixel" in out
+
+
+def test_a_cube_is_not_waited_for_at_a_pipe(tmp_path):
+    save(tmp_path / "in" / "a.png", picture())
+    os.mkfifo(tmp_path / "pipe")
+    code, out, err = grade("--style", "warm", "--export-cube", "pipe", cwd=tmp_path)
+    assert (code, out) == (2, "") and "no cube" in err and err.count("\n") == 1
+    assert not (tmp_path / "out").exists()

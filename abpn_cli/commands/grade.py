@@ -307,6 +307,8 @@ def _may_become_cube(file: Path) -> bool:
     """
     if not file.exists():
         return True
+    if not file.is_file():  # a pipe would be waited for
+        return False
     try:
         with file.open("rb") as opened:
             return b"LUT_3D_SIZE" in opened.read(CUBE_HEAD)
