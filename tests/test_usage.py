@@ -130,3 +130,13 @@ def test_a_report_never_takes_the_place_of_a_photo(shoot, checkpoint, verb):
         assert (code, out) == (2, "")
         assert err == f"abpn: --json {report}: is a photo. Name another file.\n"
     assert snapshot(shoot) == before
+
+
+@pytest.mark.parametrize("verb", ["info", "retouch", "mask"])
+def test_a_report_never_takes_the_place_of_a_device_or_a_pipe(shoot, checkpoint, verb):
+    os.mkfifo(shoot / "pipe")
+    words = [] if verb == "info" else ["--out", "done", "--weights", checkpoint]
+    code, out, err = abpn(verb, "in/a.jpg", *words, "--json", "pipe", cwd=shoot)
+    assert (code, out) == (2, "")
+    assert err == "abpn: --json pipe: is no file. Name one, or - for stdout.\n"
+    assert (shoot / "pipe").is_fifo() and not (shoot / "done").exists()

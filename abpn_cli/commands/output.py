@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
@@ -57,22 +58,33 @@ def write_text(path: Path, text: str) -> None:
 
 
 def refuse_photo(path: Path) -> None:
-    """Refuse to write a report over a photo.
+    """Refuse to write a report over a photo, or in place of a device or a pipe.
 
     Raises:
         UsageError: the file is there, and is one.
     """
     from ..codecs import sniff
 
+    if _is_special(path):  # /dev/null would be replaced by a file, for everybody
+        raise UsageError(f"--json {shown(path)}: is no file. Name one, or - for stdout.")
     if sniff(path) is not None:
         raise UsageError(f"--json {shown(path)}: is a photo. Name another file.")
+
+
+def _is_special(path: Path) -> bool:
+    """Whether something is there that is neither a file nor a folder."""
+    try:
+        mode = path.stat().st_mode
+    except OSError:  # told where it is written
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
 
 def write_json(path: Path, value: object) -> None:
     """Write one JSON document, to stdout for `-`.
 
     Raises:
-        UsageError: it would replace a photo.
+        UsageError: it would replace a photo, a device or a pipe.
         TargetError: it cannot be written.
     """
     text = json.dumps(value, indent=2) + "\n"
