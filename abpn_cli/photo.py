@@ -192,18 +192,19 @@ class MaskFit(NamedTuple):
 
 
 def mask_fit(had: tuple[int, int], size: tuple[int, int], orientation: int, option: str) -> MaskFit:
-    """Judge a mask's (height, width), as stored, against that of its photo, as stored.
+    """Judge a mask's (height, width), upright by its own tag, against that of its photo, as stored.
 
+    A mask that fits both ways was drawn on the photo as viewers show it: upright.
     option: `--only` or `--protect`, for the words.
     """
     lies = orientation in (5, 6, 7, 8)
     height, width = size
-    turned = had != size and lies and (had == (width, height) or not _alike(had, size))
-    fitting = had[::-1] if turned else had
+    seen = (width, height) if lies else size
+    turned = orientation != 1 and (had == seen or (had != size and _alike(had, seen)))
+    fitting = had[::-1] if turned and lies else had
     if fitting == size:
         return MaskFit(turned)
     if not _alike(fitting, size):
-        seen = size[::-1] if lies else size
         fault = (
             f"its {option} mask is {had[1]} x {had[0]}, which is not the shape of the photo, "
             f"{seen[1]} x {seen[0]}"

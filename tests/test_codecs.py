@@ -219,7 +219,7 @@ def test_8_and_16_bits_undo_each_other() -> None:
     assert np.array_equal(formats.to_8_bit(wide), np.rint(wide / 257).astype(np.uint8))
 
 
-def test_a_mask_carries_the_orientation_and_reads_back(tmp_path: Path) -> None:
+def test_a_mask_carries_the_orientation_and_reads_back_upright(tmp_path: Path) -> None:
     gate = (np.arange(20 * 30) % 256).astype(np.uint8).reshape(20, 30)
     write_mask(gate, tmp_path / "a_mask.png", 6)
     with Image.open(tmp_path / "a_mask.png") as image:
@@ -228,7 +228,7 @@ def test_a_mask_carries_the_orientation_and_reads_back(tmp_path: Path) -> None:
         assert np.array_equal(np.asarray(image), gate)
     read = read_mask(tmp_path / "a_mask.png")
     assert read.dtype == np.float32
-    assert np.abs(read - gate / 255).max() < 1e-6
+    assert np.abs(read - np.rot90(gate, -1) / 255).max() < 1e-6
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16])

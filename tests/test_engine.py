@@ -240,10 +240,11 @@ def test_a_mask_of_another_size_is_resized_with_a_warning(retoucher):
     assert (done.pixels[:, 310:] != photo.pixels[:, 310:]).any()
 
 
-@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
-def test_a_mask_drawn_on_the_upright_photo_is_turned_with_it(retoucher, orientation):
-    photo = photo_of(300, 400, metadata=Metadata(orientation=orientation))
-    upright = np.zeros((400, 300), np.float32)
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("size", [(300, 400), (320, 320)], ids=["oblong", "square"])
+def test_a_mask_drawn_on_the_upright_photo_is_turned_with_it(retoucher, orientation, size):
+    photo = photo_of(*size, metadata=Metadata(orientation=orientation))
+    upright = np.zeros(size[::-1] if orientation > 4 else size, np.float32)
     upright[:120, :90] = 1  # top left, as it is looked at
     done, _ = retoucher.retouch(photo, only=upright)
     assert done.warnings == ()

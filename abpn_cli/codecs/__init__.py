@@ -185,6 +185,6 @@ def make_upright(photo: Photo) -> Photo:
 def read_mask(path: Path) -> NDArray[np.float32]:
     """Read a mask from any readable photo: (H, W) float32, black 0 to white 1.
 
-    Raises PhotoError as `decode` does.
+    It is turned upright by its own orientation tag. Raises PhotoError as `decode` does.
     """
     return grey_of(decode(path))

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from ..files import not_asked, opened, write_atomic
 from ..metadata import exif, jpeg_carrier, png_carrier
 from ..metadata.png_carrier import BrokenPng
-from ..photo import Metadata, Photo
+from ..photo import Metadata, Photo, turn_upright
 from . import jpeg, png
 from .formats import SOFTWARE, EncodeOptions, to_8_bit
 from .sniff import HEAD_BYTES, OUR_HEAD_BYTES, kind_of
@@ -50,7 +50,7 @@ class Stamped(NamedTuple):
 
 
 def grey_of(photo: Photo) -> NDArray[np.float32]:
-    """Return a photo's grey values, (H, W) float32 in [0, 1]; what is transparent is 0."""
+    """Return a photo's grey values, upright: (H, W) float32 in [0, 1]; what is transparent is 0."""
     full = np.float32(np.iinfo(photo.pixels.dtype).max)
     grey = np.empty(photo.pixels.shape[:2], np.float32)
     for start in range(0, len(grey), _BAND_ROWS):
@@ -58,7 +58,8 @@ def grey_of(photo: Photo) -> NDArray[np.float32]:
         grey[rows] = photo.pixels[rows] @ (_LUMA / full)
     if photo.alpha is not None and photo.alpha_is == "straight":
         grey *= photo.alpha / full
-    return np.clip(grey, 0.0, 1.0, out=grey)
+    np.clip(grey, 0.0, 1.0, out=grey)
+    return np.ascontiguousarray(turn_upright(grey, photo.metadata.orientation))
 
 
 def write_mask(

@@ -24,7 +24,7 @@ ONLY, PROTECT = "--only", "--protect"
 
 
 class Region(NamedTuple):
-    """A user's mask for one photo: (H, W) float32 in [0, 1], stored orientation, or none."""
+    """A user's mask for one photo: (H, W) float32 in [0, 1], upright by its own tag, or none."""
 
     mask: Mask | None
     warning: str
@@ -79,8 +79,9 @@ class Regions:
         file = self.files[job.source]
         if file is None:
             return self._missing(job)
-        photo = probe(job.source)
-        fit = mask_fit(probe(file).size, photo.size, photo.orientation, self.option)
+        photo, mask = probe(job.source), probe(file)
+        seen = mask.size[::-1] if mask.orientation in (5, 6, 7, 8) else mask.size
+        fit = mask_fit(seen, photo.size, photo.orientation, self.option)
         if fit.fault:
             raise PhotoError(job.source, fit.fault, DRAW_ANEW)
         return Notice(fit.notice)

@@ -285,13 +285,14 @@ class Retoucher(Engine):
 def fitted(mask: Plane | None, photo: Photo, option: str) -> tuple[Plane | None, str]:
     """Bring a user's mask to the photo's size, with a warning where it had to be resized.
 
-    Where the photo lies on its side, a mask of its upright shape was drawn on it upright.
+    A mask of the photo's upright shape was drawn on it upright; another of its stored shape is as
+    the pixels lie.
 
     Raises:
         PhotoError: the mask has another shape, so that nobody can tell what it marks.
     """
     size = (photo.pixels.shape[0], photo.pixels.shape[1])
-    if mask is None or mask.shape == size:
+    if mask is None:
         return mask, ""
     had = (mask.shape[0], mask.shape[1])
     fit = mask_fit(had, size, photo.metadata.orientation, option)
