@@ -163,3 +163,10 @@ def test_points_are_read_with_their_decimals():
     assert disc("12.5,8,3") == (12.5, 8, 3)
     with pytest.raises(UsageError, match="x,y,r"):
         disc("12;8;3")
+
+
+def test_a_mask_that_marks_nothing_is_told_without_asking(studio):
+    Image.fromarray(np.zeros((96, 128), np.uint8)).save(studio / "masks" / "a.png")
+    code, _, err = abpn("remove", "in/a.jpg", "--mask", "masks/a.png", "-o", "out", cwd=studio)
+    assert code == 0
+    assert "a.jpg  warning: Nothing is marked in it: it passes as it is." in err.splitlines()

@@ -19,7 +19,7 @@ import torch
 
 from ..cores import Cores
 from ..errors import PhotoError
-from ..photo import Edit, Photo, Pixels, turn_back, turn_upright, with_warnings
+from ..photo import Edit, Notice, Photo, Pixels, turn_back, turn_upright, with_warnings
 from . import fitted
 from .base import Engine, Worked
 from .colour import Image
@@ -34,7 +34,7 @@ from .pyramid import Tile
 
 FEATHER = 4  # px
 MASK_LEVEL = 0.5  # from here on a mask's grey means removal
-NOTHING_MARKED = "Nothing is marked in it: it passes as it is."
+NOTHING_MARKED = Notice("Nothing is marked in it: it passes as it is.")
 PATCH = np.ones((2 * PATCH_RADIUS + 1, 2 * PATCH_RADIUS + 1), np.uint8)  # what is copied at once
 DISC_SHIFT = 4  # binary digits behind the point, of where a spot lies
 
