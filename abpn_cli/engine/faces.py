@@ -16,7 +16,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..photo import Edit, Photo, with_warnings
+from ..photo import Edit, Photo, turn_upright, with_warnings
 from . import Retoucher, fitted
 from .base import Engine, Worked
 from .complexion import skin_share
@@ -91,7 +91,9 @@ class FaceRetoucher(Engine):
                 window = patch.tile.window
                 allowed = part.weight if only is None else part.weight * only[window]
                 barred = None if protect is None else protect[window]
-                worked = self._retoucher.worked(part.photo, strength, allowed, barred)
+                # a mask is given as its photo is seen
+                bounds = [_as_seen(mask, patch.orientation) for mask in (allowed, barred)]
+                worked = self._retoucher.worked(part.photo, strength, *bounds)
                 reached = worked.opened()
                 kept += _kept(part.moles, reached, patch.tile)
                 opened[window] |= reached & (part.weight > 0)
@@ -162,6 +164,10 @@ class FaceRetoucher(Engine):
             if moles:
                 share *= 1 - shut_at(moles, (share.shape[0], share.shape[1]))
             yield patch, _Part(part, share, moles)
+
+
+def _as_seen(mask: Plane | None, orientation: int) -> Plane | None:
+    return None if mask is None else np.ascontiguousarray(turn_upright(mask, orientation))
 
 
 def _cut(photo: Photo, patch: Patch) -> Photo:

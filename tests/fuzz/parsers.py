@@ -180,7 +180,11 @@ def in_a_file(data: bytes, name: str) -> Path:
 def profile_reader() -> ModuleType:
     """The engine's reader of ICC profiles, without the engine and its torch."""
     path = Path(codecs.__file__).parents[1] / "engine" / "icc.py"
-    spec = importlib.util.spec_from_file_location("abpn_icc", path)
+    room, native = ModuleType("abpn_room"), ModuleType("abpn_room.native")
+    room.__path__ = []
+    vars(native)["kernels"] = tuple  # none: the C kernel comes with the network's torch
+    sys.modules |= {module.__name__: module for module in (room, native)}
+    spec = importlib.util.spec_from_file_location("abpn_room.icc", path)
     assert spec is not None and spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module  # its dataclasses look themselves up there
