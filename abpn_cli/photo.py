@@ -197,11 +197,10 @@ def mask_fit(had: tuple[int, int], size: tuple[int, int], orientation: int, opti
     A mask that fits both ways was drawn on the photo as viewers show it: upright.
     option: `--only` or `--protect`, for the words.
     """
-    lies = orientation in (5, 6, 7, 8)
     height, width = size
-    seen = (width, height) if lies else size
+    seen = upright_size(size, orientation)
     turned = orientation != 1 and (had == seen or (had != size and _alike(had, seen)))
-    fitting = had[::-1] if turned and lies else had
+    fitting = upright_size(had, orientation) if turned else had
     if fitting == size:
         return MaskFit(turned)
     if not _alike(fitting, size):
@@ -218,6 +217,11 @@ def _alike(size: tuple[int, int], other: tuple[int, int]) -> bool:
     """Whether two (height, width) have the same shape, but for what rounding does to it."""
     ratio = size[0] * other[1] / (size[1] * other[0])
     return abs(ratio - 1) <= SHAPE_TOLERANCE
+
+
+def upright_size(size: tuple[int, int], orientation: int) -> tuple[int, int]:
+    """Return what (height, width) becomes when `turn_upright` turns it, or `turn_back` does."""
+    return size[::-1] if orientation in (5, 6, 7, 8) else size
 
 
 def turn_upright(array: NDArray[Any], orientation: int) -> NDArray[Any]:

@@ -72,7 +72,7 @@ class Regions:
         Raises:
             PhotoError: as `reader`, or the mask has another shape than the photo.
         """
-        from ..photo import DRAW_ANEW, Notice, mask_fit
+        from ..photo import DRAW_ANEW, Notice, mask_fit, upright_size
 
         if job.source not in self.files:
             return ""
@@ -80,7 +80,7 @@ class Regions:
         if file is None:
             return self._missing(job)
         photo, mask = probe(job.source), probe(file)
-        seen = mask.size[::-1] if mask.orientation in (5, 6, 7, 8) else mask.size
+        seen = upright_size(mask.size, mask.orientation)
         fit = mask_fit(seen, photo.size, photo.orientation, self.option)
         if fit.fault:
             raise PhotoError(job.source, fit.fault, DRAW_ANEW)

@@ -49,8 +49,8 @@ class Engine(ABC):
         """Retouch a photo; pixels whose gate is 0 come back as the integers they were.
 
         strength: 0..1.5, scales the blend layer.
-        only, protect: (H, W) float32 in [0, 1], stored orientation, white = retouch or protect;
-                  those with the upright photo's shape are turned, those of another size resized,
+        only, protect: (H, W) float32 in [0, 1], white = retouch or protect, of the upright photo's
+                  shape or else of the stored one's (`fitted`); those of another size are resized,
                   with a warning on the photo returned.
 
         Returns the photo, alpha and metadata as they were, and what was done to it.

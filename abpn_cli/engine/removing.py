@@ -106,8 +106,8 @@ class Remover(Engine):
         """Remove what a mask marks, and the spots; alpha and metadata stay as they are.
 
         strength: how much of the filling shows, all of it from 1 on.
-        only:     (H, W) float32 in [0, 1], stored orientation, white = remove; one of the upright
-                  photo's shape is turned, one of another size resized, with a warning on the photo
+        only:     (H, W) float32 in [0, 1], white = remove, of the upright photo's shape or else of
+                  the stored one's (`fitted`); another size is resized, with a warning on the photo
                   returned. protect: the same, white = stays.
 
         Raises:

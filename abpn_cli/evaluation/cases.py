@@ -9,7 +9,7 @@ import numpy as np
 
 from ..codecs import decode
 from ..errors import PhotoError, shown
-from ..photo import Metadata, Photo
+from ..photo import Metadata, Photo, upright_size
 from ..training.gallery import resize, upright_floats
 from ..training.pairs import CHANGED, Pair
 from ..training.synthesis import Floats
@@ -80,7 +80,7 @@ def read_case(pair: Pair, protocol: Protocol) -> Case:
 
 def _upright_size(photo: Photo) -> tuple[int, int]:
     height, width = photo.pixels.shape[:2]
-    return (width, height) if photo.metadata.orientation > 4 else (height, width)
+    return upright_size((height, width), photo.metadata.orientation)
 
 
 def _squared(image: Floats) -> Floats:

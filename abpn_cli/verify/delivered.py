@@ -17,7 +17,7 @@ from ..codecs.formats import DamagedError
 from ..errors import PhotoError
 from ..files import Content, content_of
 from ..metadata import upright as turned
-from ..photo import Metadata, Photo, turn_upright
+from ..photo import Metadata, Photo, turn_upright, upright_size
 from . import pixels, tags
 from .made import Made, made_with
 from .verdict import Check, CheckName, Verdict, summed_up
@@ -240,8 +240,8 @@ def _looks(source: Photo, output: Photo, made: Made) -> Iterator[Check]:
 
 def _expected_shape(source: Photo, made: Made) -> tuple[int, ...]:
     height, width, channels = source.pixels.shape
-    crosswise = made.upright and source.metadata.orientation in (5, 6, 7, 8)
-    return (width, height, channels) if crosswise else (height, width, channels)
+    turn = source.metadata.orientation if made.upright else 1
+    return (*upright_size((height, width), turn), channels)
 
 
 def _turned(source: Photo) -> Metadata:
