@@ -214,6 +214,7 @@ def test_a_film_look_is_learnt_from_thirty_pairs(studio, user):
         (("--task", "x", "--freeze-base"), 2, "wants a base"),
         (("--task", "x", "--from", "cloth"), 5, "`abpn retouch --task cloth`"),
         (("--task", "x", "--gate", "0.1", "0.2"), 2, "--gate is not for --net csrnet"),
+        (("--task", "x", "--precision", "bf16"), 2, "--precision is not for --net csrnet"),
         (("--task", "x", "--photos", "before"), 2, "either --pairs"),
         (("--net", "abpn", "--freeze-base", "--task", "x"), 2, "--freeze-base is not for"),
     ],

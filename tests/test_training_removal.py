@@ -100,6 +100,22 @@ def test_a_run_learns_to_fill_holes(source, tmp_path):
     assert told[0].telea == before.telea < before.l1
 
 
+def test_half_precision_fills_nearly_the_same_and_hands_on_float32(source):
+    filled = []
+    for precision in ("float32", "bf16"):
+        settings = Settings(1, batch=1, precision=precision)
+        trainer = RemovalTrainer(CONFIG, settings, source, torch.device("cpu"))
+        seen = source.batch(1, np.random.default_rng(0))
+        with torch.no_grad():
+            filled.append(trainer._filled(seen))
+    assert all(tensor.dtype == torch.float32 for tensor in filled[1])
+    for plain, half in (
+        (filled[0].coarse, filled[1].coarse),
+        (filled[0].refined, filled[1].refined),
+    ):
+        assert 0 < float((plain - half).abs().max()) < 0.05
+
+
 def test_a_run_that_was_stopped_goes_on_to_the_same_weights(source, tmp_path):
     def run(steps, path):
         settings = Settings(2, batch=1, every=1, critic_steps=1)

@@ -200,8 +200,9 @@ def train(
     ] = None,
     device: options.Device = "auto",
     precision: Annotated[
-        TrainPrecision, typer.Option(help="Number format of the convolutions.")
-    ] = TrainPrecision.FLOAT32,
+        TrainPrecision | None,
+        typer.Option(help="Number format of the convolutions. [default: float32]"),
+    ] = None,
     workers: Annotated[int, typer.Option(help="Processes that make pairs.")] = 1,
     reuse: Annotated[
         int, typer.Option(help="Times each pair is used, in other light; 1 to 7.")
@@ -239,6 +240,7 @@ def train(
         gate,
     )  # fmt: skip
     kind = net_of(net, start)
+    number_format = (precision or TrainPrecision.FLOAT32).value
     notes = (licence, tuple(known_failure or ()))
     unheard: dict[str, object] = {
         "--masks": masks, "--nothing": nothing, "--preset": preset, "--epochs": epochs,
@@ -252,11 +254,12 @@ def train(
         train_removal(
             RemovalAsked(
                 out, photos, list_, held_out, task, start, steps, batch, rate, width, side,
-                adversarial_weight, seed, every, device, *notes,
+                adversarial_weight, seed, every, device, number_format, *notes,
             )
         )  # fmt: skip
     elif kind is Net.CSRNET:
-        refuse(unheard | {"--width": width, "--adversarial-weight": adversarial_weight}, kind)
+        unheard |= {"--adversarial-weight": adversarial_weight, "--precision": precision}
+        refuse(unheard | {"--width": width}, kind)
         train_style(
             StyleAsked(
                 out, pairs, photos, list_, held_out, task, start, steps, batch, rate, side, seed,
@@ -275,7 +278,7 @@ def train(
                     mse_weight, perceptual_weight, adversarial_weight, dice_weight, tv_weight,
                     balance,
                 ),
-                device, precision.value, workers, reuse, *notes, install and pairs is not None,
+                device, number_format, workers, reuse, *notes, install and pairs is not None,
             )
         )  # fmt: skip
 

@@ -41,6 +41,7 @@ class RemovalAsked(NamedTuple):
     seed: int
     every: int
     device: str
+    precision: str
     licence: str
     known_failures: tuple[str, ...]
 
@@ -65,7 +66,12 @@ def train_removal(asked: RemovalAsked) -> None:
     where, tell = device_of(asked.device), teller()
     train, held_out = _photos(asked, config.side, tell)
     settings = removal.Settings(
-        asked.steps or STEPS, asked.rate or RATE, asked.batch or BATCH, asked.seed, asked.every
+        asked.steps or STEPS,
+        asked.rate or RATE,
+        asked.batch or BATCH,
+        asked.seed,
+        asked.every,
+        precision=asked.precision,
     )
     if asked.adversarial is not None:
         settings = settings.with_adversarial(asked.adversarial)

@@ -43,7 +43,8 @@ class Settings:
 
     steps: of the generator; batch: photos a step; critic_steps: of the critic before each; hole,
     context: of L1 in and around the hole; coarse: of the first stage beside the second;
-    adversarial: of the critic's word, 0 for none; penalty: on its gradient.
+    adversarial: of the critic's word, 0 for none; penalty: on its gradient; precision: of the
+    generator's convolutions, "float32" or "bf16".
     """
 
     steps: int
@@ -57,6 +58,7 @@ class Settings:
     coarse: float = 1.2
     adversarial: float = 1e-3
     penalty: float = 10.0
+    precision: str = "float32"
 
     def with_adversarial(self, weight: float) -> Settings:
         """The same with another weight of the critic's word."""
@@ -209,7 +211,7 @@ class RemovalTrainer:
             for _ in range(self.settings.critic_steps):
                 told["critic"] = self._teach_critic(rng)
         seen = self._draw(rng)
-        filled = self.net(*seen)
+        filled = self._filled(seen)
         losses = generator_losses(filled, seen, self.settings)
         if self.settings.adversarial > 0:
             score = self.critic(pasted_in(filled.refined, seen)).mean()
@@ -223,12 +225,19 @@ class RemovalTrainer:
     def _teach_critic(self, rng: Generator) -> float:
         seen = self._draw(rng)
         with torch.no_grad():
-            made = pasted_in(self.net(*seen).refined, seen)
+            made = pasted_in(self._filled(seen).refined, seen)
         loss = critic_loss(self.critic, seen.pictures, made, self.settings.penalty, rng)
         self.critic_adam.zero_grad(set_to_none=True)
         torch.autograd.backward(loss)
         self.critic_adam.step()
         return float(loss.detach())
+
+    def _filled(self, seen: Holed) -> Filled:
+        """Fill by the generator, in float32 whatever it computes in."""
+        half = self.settings.precision == "bf16"
+        with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
+            filled = self.net(*seen)
+        return Filled(*(tensor.float() for tensor in filled))
 
     def _draw(self, rng: Generator) -> Holed:
         pictures, masks = self.source.batch(self.settings.batch, rng)
