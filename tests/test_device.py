@@ -125,6 +125,16 @@ def test_the_network_sees_the_photo_upright_on_the_device_too(retoucher, on_devi
     assert apart.max() < EXACT
 
 
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_detail_finds_by_the_usual_thumbnail_on_the_device_too(checkpoint, orientation):
+    photo = photo_of(1030, 1101, np.uint16, metadata=Metadata(orientation=orientation))
+    expected = Retoucher(checkpoint, "cpu", detail=True)
+    on_device = Retoucher(checkpoint, "cpu", detail=True)
+    on_device._device_path = DevicePath(on_device._network, STRIPS)
+    assert np.abs(on_device.gate(photo) - expected.gate(photo)).max() < EXACT
+    assert np.abs(whole(on_device, photo) - whole(expected, photo)).max() < EXACT
+
+
 def test_light_only_is_kept_on_the_device(tmp_path):
     net = untrained(replace(CONFIG, light_only=True))
     path = save(net, tmp_path / "light.safetensors")

@@ -20,7 +20,7 @@ from abpn_cli.engine.gate import fit_mask
 from abpn_cli.engine.network import Painted
 from abpn_cli.engine.pyramid import Tile, tiles
 from abpn_cli.nets.abpn import choose_levels, gate_grid
-from abpn_cli.nets.bpl import blend, laplacian_pyramid, pad_to_multiple, unblend
+from abpn_cli.nets.bpl import blend, down, laplacian_pyramid, pad_to_multiple, unblend, upsample
 from abpn_cli.photo import Metadata, Photo, turn_back, turn_upright
 
 
@@ -33,10 +33,11 @@ def to_array(tensor):
 
 
 @torch.inference_mode()
-def untiled(net, photo, factor=1.0, levels=None):
+def untiled(net, photo, factor=1.0, levels=None, finds_smaller=False):
     """The network on the whole photo at once: float32 (H, W, 3), and the gate (H, W).
 
-    factor: what the gate is multiplied by: strength · only · (1 - protect).
+    factor: what the gate is multiplied by: strength · only · (1 - protect); finds_smaller: M is
+    that of half the thumbnail.
     """
     height, width = photo.pixels.shape[:2]
     levels = levels or choose_levels((height, width))
@@ -45,6 +46,9 @@ def untiled(net, photo, factor=1.0, levels=None):
     pyramid = laplacian_pyramid(pad_to_multiple(to_tensor(seen), 2**levels), levels)
     thumbnail = pyramid.images[-1]
     painted, mask = net.retouch_thumbnail(thumbnail)
+    if finds_smaller:
+        found = upsample(net.retouch_thumbnail(down(thumbnail))[1])
+        mask = found[..., : mask.shape[2], : mask.shape[3]]
     gate = gate_grid(mask, net.config)
     seen_gate = F.interpolate(gate, scale_factor=4, mode="bilinear", align_corners=False)
     layer = unblend(thumbnail, painted, net.j, net.k)
@@ -366,8 +370,12 @@ def test_a_profile_that_cannot_be_used_is_told_on_the_photo(retoucher):
 def test_detail_takes_one_level_less_and_never_none(net, checkpoint):
     retoucher = Retoucher(checkpoint, device="cpu", detail=True)
     photo = photo_of(1030, 1100)
-    expected, _ = untiled(net, photo, levels=1)
+    expected, gate = untiled(net, photo, levels=1, finds_smaller=True)
     assert np.abs(tiled(retoucher, photo, 512) - expected).max() < 1e-6
+    assert np.abs(retoucher.gate(photo) - gate).max() < 1e-4
+    assert np.abs(gate - untiled(net, photo, levels=1)[1]).max() > 0.01, "M of the usual thumbnail"
+    twin, expected = retoucher.in_detail(), untiled(net, photo, levels=1)[0]
+    assert np.abs(tiled(twin, photo, 512) - expected).max() < 1e-6, "faces: M of the larger one"
     assert retoucher.retouch(photo_of(300, 200))[1].levels == 1
 
 

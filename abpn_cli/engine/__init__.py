@@ -35,7 +35,7 @@ from .gate import Gate, Plane, Reach, fit_mask
 from .memory import PROGRAM_BYTES, Needs, check_fits, peak_bytes
 from .network import Network, Painted, choose_device, choose_precision
 from .outlook import Outlook, outlook
-from .pyramid import Canvas, Tile, held_levels, pad, padded_length
+from .pyramid import Canvas, Tile, down, held_levels, pad, padded_length, upsample
 
 __all__ = ["Engine", "Retoucher", "Worked", "choose_device"]
 
@@ -58,7 +58,8 @@ class Retoucher(Engine):
         precision: "float32", "bf16", "fp16", or "auto" (see `choose_precision`), of the refining
                    convolutions.
         max_bytes: what one photo may take, program and network included.
-        detail:    one pyramid level less: a thumbnail of twice the side.
+        detail:    one pyramid level less: a thumbnail of twice the side. M is still that of the
+                   usual thumbnail: shown things twice as large, the network takes more for cloth.
         cores:     whose threads this is to share; of its own, as many as torch has, without.
 
         Raises:
@@ -76,6 +77,7 @@ class Retoucher(Engine):
         self._weights = weights
         self._max_bytes = max_bytes
         self._detail = detail
+        self._finds_small = detail
 
     def worked(
         self,
@@ -155,9 +157,9 @@ class Retoucher(Engine):
         return self._network.config.style
 
     def in_detail(self) -> Retoucher:
-        """The same network, with a thumbnail of twice the side."""
+        """The same network, with a thumbnail of twice the side for M too."""
         twin = copy(self)
-        twin._detail = True
+        twin._detail, twin._finds_small = True, False
         return twin
 
     @property
@@ -194,7 +196,7 @@ class Retoucher(Engine):
         canvas, colour_warning = self._canvas(photo)
         order = Order(
             photo.source, canvas, self._levels(photo), photo.metadata.orientation,
-            partial(self._gate, photo), strength, only, protect,
+            partial(self._gate, photo), strength, only, protect, self._finds_smaller(photo),
         )  # fmt: skip
         return order, [w for w in (colour_warning, only_warning, protect_warning) if w]
 
@@ -259,15 +261,29 @@ class Retoucher(Engine):
         space, warning = colour_space(photo.metadata.icc)
         return Canvas(photo.pixels, space, 2 ** self._levels(photo)), warning
 
+    def _finds_smaller(self, photo: Photo) -> bool:
+        """Whether M is that of half the thumbnail: with `detail`, where that makes it larger."""
+        size = photo.pixels.shape[0], photo.pixels.shape[1]
+        return self._finds_small and outlook(size, False).levels > self._levels(photo)
+
     def _paint(self, photo: Photo, thumbnail: Image) -> Painted:
+        """Run the LRL on the thumbnail, and for M on half of it where that is wanted."""
+        with self._crew.together():
+            painted = self._painted(photo, thumbnail)
+            if not self._finds_smaller(photo):
+                return painted
+            found = self._painted(photo, down(thumbnail)).mask
+        height, width = painted.mask.shape
+        return Painted(painted.retouched, upsample(found)[:height, :width])
+
+    def _painted(self, photo: Photo, thumbnail: Image) -> Painted:
         """Run the LRL on the upright thumbnail; R_l and M come back turned and cropped [D15]."""
         height, width = thumbnail.shape[:2]
         orientation = photo.metadata.orientation
         whole = pad(
             thumbnail, (padded_length(height, LRL_MULTIPLE), padded_length(width, LRL_MULTIPLE))
         )
-        with self._crew.together():
-            painted = self._network.paint(turn_upright(whole, orientation))
+        painted = self._network.paint(turn_upright(whole, orientation))
         retouched = turn_back(painted.retouched, orientation)[:height, :width]
         mask = turn_back(painted.mask, orientation)
         mask = mask[: -(-height // MASK_STRIDE), : -(-width // MASK_STRIDE)]

@@ -35,7 +35,7 @@ class Order(NamedTuple):
     """What is asked for one photo.
 
     levels: number of halvings l; open: makes the gate of M, (ceil(h/4), ceil(w/4)); strength, only,
-    protect: as of `Reach`.
+    protect: as of `Reach`; finds_smaller: M is that of half the thumbnail, enlarged.
     """
 
     source: Path
@@ -46,6 +46,7 @@ class Order(NamedTuple):
     strength: float = 1.0
     only: Plane | None = None
     protect: Plane | None = None
+    finds_smaller: bool = False
 
 
 class Done(NamedTuple):
@@ -158,6 +159,8 @@ class DevicePath:
         """R_l, and the gate of M, by which only the host can tell tiles."""
         with self._traffic.timed("lrl"):
             retouched, mask = self._thumbnail.paint(image, order.orientation)
+            if order.finds_smaller:
+                mask = self._thumbnail.mask_of_half(image, order.orientation)
             sound = retouched.isfinite().all() & mask.isfinite().all()
             told = torch.cat([mask.flatten(), sound.float()[None]]).cpu().numpy()
             if not told[-1]:

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ...nets.abpn import smoothstep
-from ...nets.bpl import blend, reflect_index, unblend
+from ...nets.bpl import blend, down, reflect_index, unblend, upsample
 from ...nets.lrl import LRL_MULTIPLE, MASK_STRIDE, LocalRetouch
 from ...photo import turn_back, turn_upright
 from ..contours import (
@@ -125,6 +125,13 @@ class Thumbnail:
         retouched, mask = self._paint(seen)
         flat = self._in_light(seen, retouched)[0].permute(1, 2, 0).flatten(0, 1)
         return flat[back.flatten()].reshape(*size, 3), mask.flatten()[mask_back]
+
+    def mask_of_half(self, image: Tensor, orientation: int) -> Tensor:
+        """Find M, of the size and orientation of `paint`'s, by the half of I_l, (h, w, 3)."""
+        half = down(image.permute(2, 0, 1)[None])[0].permute(1, 2, 0)
+        _, mask = self.paint(half, orientation)
+        height, width = (-(-length // MASK_STRIDE) for length in image.shape[:2])
+        return upsample(mask[None, None])[0, 0, :height, :width]
 
     def layer(self, image: Tensor, retouched: Tensor, grid: Tensor) -> tuple[Tensor, Tensor]:
         """Find B_l, (h, w, 3), damped along ghost contours, and the share of it that was.
