@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from abpn_cli.errors import UsageError
-from abpn_cli.nets.hifill import Filled, HifillConfig
+from abpn_cli.nets.hifill import Filled, GatedConv, Hifill, HifillConfig
 from abpn_cli.training import holes
 from abpn_cli.training.removal import (
     Holed,
@@ -15,6 +15,7 @@ from abpn_cli.training.removal import (
     Settings,
     critic_loss,
     generator_losses,
+    initialise,
     judge,
     l1_losses,
     pasted_in,
@@ -98,6 +99,20 @@ def test_a_run_learns_to_fill_holes(source, tmp_path):
     assert len(steps) == 14 and np.isfinite(steps).all()
     assert told[0].l1 < 0.9 * before.l1
     assert told[0].telea == before.telea < before.l1
+
+
+def test_a_network_starts_with_a_picture_at_its_end_and_a_half_in_every_gate(source):
+    torch.manual_seed(0)
+    net = Hifill(HifillConfig(0.25, 128))
+    initialise(net)
+    seen = source.batch(1, np.random.default_rng(0))
+    with torch.no_grad():
+        filled = net(*seen)
+    assert 0.03 < float(filled.coarse.std()) < 1, "the published draw leaves 1e-6 of it"
+    assert 0.03 < float(filled.refined.std()) < 1
+    gates = [module.gate for module in net.modules() if isinstance(module, GatedConv)]
+    assert max(gate.weight.abs().max().item() for gate in gates) <= 0.1
+    assert not any(gate.bias.any().item() for gate in gates)
 
 
 def test_half_precision_fills_nearly_the_same_and_hands_on_float32(source):

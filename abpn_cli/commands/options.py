@@ -152,7 +152,10 @@ KeepMoles = Annotated[
     ),
 ]
 Detail = Annotated[
-    bool, typer.Option("--detail", help="Take finer creases: a larger thumbnail for the network; slower.")
+    bool,
+    typer.Option(
+        "--detail", help="Take finer creases: a larger thumbnail for the network; slower."
+    ),
 ]
 PairFolders = Annotated[
     tuple[Path, Path] | None,
