@@ -28,7 +28,9 @@ def test_a_folder_of_masks_that_fits_no_photo_is_refused_before_anything_starts(
         (["--max-memory", "1M"], "--max-memory 1M: is too small."),
         (["-q", "-v"], "--quiet and --verbose"),
         (["--ndjson", "--json", "-"], "--ndjson and --json -"),
+        (["--strength", "1.50000001"], "--strength 1.50000001: is out of range"),
         (["--only", "nowhere"], "--only nowhere: no such file"),
+        (["--only", "no\nwhere"], "--only no\\nwhere: no such file"),
     ],
 )
 def test_options_that_cannot_be_meant_are_one_line_and_2(shoot, words, said):

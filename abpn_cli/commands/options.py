@@ -306,9 +306,8 @@ def check_range(option: str, value: float, low: float, high: float) -> None:
         UsageError: names the option and its range.
     """
     if not low <= value <= high:
-        raise UsageError(
-            f"{option} {value:g}: is out of range. Give a number in {low:g}..{high:g}."
-        )
+        told = f"{value:.15g}"  # as given: 1.0000001 is not to be told as 1
+        raise UsageError(f"{option} {told}: is out of range. Give a number in {low:g}..{high:g}.")
 
 
 def check_folder(option: str, folder: Path) -> None:

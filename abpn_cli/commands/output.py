@@ -21,12 +21,11 @@ if TYPE_CHECKING:
 
 
 def tell_error(error: AbpnError) -> None:
-    """Tell on stderr what stopped the command."""
+    """Tell on stderr what stopped the command, on one line whatever names are in it."""
     from ..report.lines import one_line
 
-    text = "\n".join(one_line(line) for line in str(error).splitlines())
     with suppress(OSError):  # nobody reads stderr: the exit code still says it
-        typer.secho(f"abpn: {text}", fg="red", err=True)
+        typer.secho(f"abpn: {one_line(str(error))}", fg="red", err=True)
 
 
 def write_stdout(text: str) -> None:
