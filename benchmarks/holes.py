@@ -1,7 +1,9 @@
-"""What fills a hole best, without weights: python -m benchmarks.holes PHOTOS [--crops 10].
+"""What fills a hole best: python -m benchmarks.holes PHOTOS [--crops 10] [--weights FILE …].
 
 Crops of 512 px of a folder's photos, a made hole in each, by turns a silhouette and strokes; filled
-by every method that is installed here: OpenCV's, PyPatchMatch, scikit-image's, opencv-contrib's.
+by every method that is installed here: OpenCV's, PyPatchMatch, scikit-image's, opencv-contrib's;
+and as `abpn remove` fills it, by default and with each --weights. --list names the photos by their
+path under the folder; those smaller than a crop are left out.
 Prints L1 in per cent of the range and MS-SSIM over the pixels of the hole, and CPU seconds.
 """
 
@@ -10,7 +12,7 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 from patchmatch import patch_match
 
+from abpn_cli.engine.removing import Remover, Wish
+from abpn_cli.photo import Photo
 from abpn_cli.training.holes import free_form, silhouette
 
 Picture = NDArray[np.uint8]  # (SIDE, SIDE, 3) RGB
@@ -43,14 +47,15 @@ class Score(NamedTuple):
     seconds: float
 
 
-def crops(folder: Path, count: int) -> Iterator[tuple[Picture, Mask]]:
+def crops(photos: Sequence[Path], count: int) -> Iterator[tuple[Picture, Mask]]:
     """Draw crops and holes, the same at every call."""
-    photos = sorted(folder.glob("*.jpg"))
     rng = np.random.default_rng(SEED)
     for number in range(count):
         photo = cv2.imread(str(photos[(number * 5 + 2) % len(photos)]))
         assert photo is not None
         height, width = photo.shape[:2]
+        if min(height, width) < SIDE:
+            continue
         top = rng.integers(0, height - SIDE + 1)
         left = rng.integers(0, width - SIDE + 1)
         crop = photo[top : top + SIDE, left : left + SIDE, ::-1]
@@ -76,6 +81,17 @@ def methods() -> dict[str, Method]:
         known["shift map"] = partial(_xphoto, xphoto, xphoto.INPAINT_SHIFTMAP, lab=True)
         known["fsr fast"] = partial(_xphoto, xphoto, xphoto.INPAINT_FSR_FAST, lab=False)
     return known
+
+
+def as_removed(weights: Path | None) -> Method:
+    """Fill as `abpn remove` does, by a network's weights or without."""
+    remover = Remover(Wish(force=True), weights, "cpu")
+
+    def fill(picture: Picture, mask: Mask) -> Picture:
+        done, _ = remover.retouch(Photo(picture), only=mask.astype(np.float32))
+        return np.asarray(done.pixels, np.uint8)
+
+    return fill
 
 
 def _biharmonic(picture: Picture, mask: Mask) -> Picture:
@@ -128,13 +144,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("photos", type=Path)
     parser.add_argument("--crops", type=int, default=10)
+    parser.add_argument("--list", type=Path, help="of photos, a path a line")
     parser.add_argument("--methods", help="names, separated by commas")
+    parser.add_argument("--weights", type=Path, action="append", default=[], help="of a HiFill")
     asked = parser.parse_args()
     cv2.setNumThreads(1)
     patch_match.set_random_seed(0)
-    known = methods()
+    known = methods() | {"abpn remove": as_removed(None)}
+    known |= {file.stem: as_removed(file) for file in asked.weights}
     names = asked.methods.split(",") if asked.methods else list(known)
-    drawn = list(crops(asked.photos, asked.crops))
+    named = asked.list.read_text("utf-8").split() if asked.list else []
+    photos = [asked.photos / name for name in named] or sorted(asked.photos.glob("*.jpg"))
+    drawn = list(crops(photos, asked.crops))
     for name in names:
         scores = []
         for picture, mask in drawn:
@@ -146,7 +167,7 @@ def main() -> None:
             scores.append(score(whole, picture, mask, taken))
         mean = Score(*np.mean(scores, axis=0))
         told = f"L1 {mean.l1:.2f} %  MS-SSIM {mean.ms_ssim:.3f}  {mean.seconds:.2f} s"
-        sys.stdout.write(f"{name:14} {told}\n")
+        sys.stdout.write(f"{name:16} {told}\n")
 
 
 if __name__ == "__main__":
