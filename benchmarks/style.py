@@ -44,8 +44,10 @@ MARGIN = 6  # px: lint keeps this far from what is no cloth
 SPECKS, FIBRES = (40, 110), (20, 50)  # how many for each 100,000 px of cloth
 SHIFT = 4  # cv2's fixed-point bits: lint lies between pixels too
 LEAST_GAIN, MOST_LOST = 3.0, 1.0  # dB: the bar
-BRIEF = ("--batch", "4", "--precision", "bf16")  # half an hour of a core
-LEARNT_SO = ("--rate", "6e-4", "--balance", "0.5", "--gate", "0.35", "0.55")
+RECIPE = (  # half an hour of a core
+    "--batch", "4", "--precision", "bf16", "--rate", "6e-4", "--balance", "0.5",
+    "--gate", "0.35", "0.55",
+)  # fmt: skip
 TEMPLATE = "{:<10}{:>10}{:>10}{:>10}{:>10}{:>12}{:>12}"
 
 
@@ -208,8 +210,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     began = time.perf_counter()
     abpn(
         "train", "--pairs", *train, "--from", BASE, "--task", "lint", "--out", out / "run",
-        "--nothing", idle, "--steps", str(options.steps), "--no-install", *BRIEF,
-        *LEARNT_SO, *options.options,
+        "--nothing", idle, "--steps", str(options.steps), "--no-install", *RECIPE,
+        *options.options,
     )  # fmt: skip
     seconds = time.perf_counter() - began
     rows = [judged(file, held_out, data, out) for file in (BASE, out / "run" / "lint.safetensors")]

@@ -258,8 +258,10 @@ def train(
             )
         )  # fmt: skip
     elif kind is Net.CSRNET:
-        unheard |= {"--adversarial-weight": adversarial_weight, "--precision": precision}
-        refuse(unheard | {"--width": width}, kind)
+        unheard |= {
+            "--width": width, "--adversarial-weight": adversarial_weight, "--precision": precision,
+        }  # fmt: skip
+        refuse(unheard, kind)
         train_style(
             StyleAsked(
                 out, pairs, photos, list_, held_out, task, start, steps, batch, rate, side, seed,

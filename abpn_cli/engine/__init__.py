@@ -77,7 +77,7 @@ class Retoucher(Engine):
         self._weights = weights
         self._max_bytes = max_bytes
         self._detail = detail
-        self._finds_small = detail
+        self._mask_in_detail = False
 
     def worked(
         self,
@@ -143,8 +143,9 @@ class Retoucher(Engine):
             if self._device_path is not None and self._device_path.takes(order.canvas):
                 return self._device_path.gate(order).whole()
             thumbnail = held_levels(order.canvas, order.levels, self._crew)[-1]
-            painted = self._paint(photo, thumbnail)
-        return order.open(painted.mask).whole()
+            with self._crew.together():
+                mask = self._find(photo, thumbnail)
+        return order.open(mask).whole()
 
     @property
     def task(self) -> str:
@@ -159,7 +160,7 @@ class Retoucher(Engine):
     def in_detail(self) -> Retoucher:
         """The same network, with a thumbnail of twice the side for M too."""
         twin = copy(self)
-        twin._detail, twin._finds_small = True, False
+        twin._detail = twin._mask_in_detail = True
         return twin
 
     @property
@@ -264,17 +265,23 @@ class Retoucher(Engine):
     def _finds_smaller(self, photo: Photo) -> bool:
         """Whether M is that of half the thumbnail: with `detail`, where that makes it larger."""
         size = photo.pixels.shape[0], photo.pixels.shape[1]
-        return self._finds_small and outlook(size, False).levels > self._levels(photo)
+        return outlook(size, self._mask_in_detail).levels > self._levels(photo)
 
     def _paint(self, photo: Photo, thumbnail: Image) -> Painted:
-        """Run the LRL on the thumbnail, and for M on half of it where that is wanted."""
+        """R_l of the thumbnail, and its M or that of half of it."""
         with self._crew.together():
             painted = self._painted(photo, thumbnail)
-            if not self._finds_smaller(photo):
-                return painted
-            found = self._painted(photo, down(thumbnail)).mask
-        height, width = painted.mask.shape
-        return Painted(painted.retouched, upsample(found)[:height, :width])
+            if self._finds_smaller(photo):
+                return Painted(painted.retouched, self._find(photo, thumbnail))
+            return painted
+
+    def _find(self, photo: Photo, thumbnail: Image) -> Plane:
+        """M alone, (ceil(h/4), ceil(w/4)) of the thumbnail, by it or by half of it."""
+        if not self._finds_smaller(photo):
+            return self._painted(photo, thumbnail).mask
+        found = self._painted(photo, down(thumbnail)).mask
+        height, width = (-(-length // MASK_STRIDE) for length in thumbnail.shape[:2])
+        return upsample(found)[:height, :width]
 
     def _painted(self, photo: Photo, thumbnail: Image) -> Painted:
         """Run the LRL on the upright thumbnail; R_l and M come back turned and cropped [D15]."""

@@ -167,13 +167,13 @@ def initialise(net: nn.Module) -> None:
     """
     for module in net.modules():
         if isinstance(module, nn.Conv2d | nn.Linear):
-            _draw(module, INIT_STD)
+            _draw_weights(module, INIT_STD)
     for module in net.modules():
         if isinstance(module, GatedConv):
             feature = module.feature
             std = GATED_GAIN / feature.weight[0].numel() ** 0.5
             hands_on = feature.in_channels == feature.out_channels and feature.stride == (1, 1)
-            _draw(feature, HANDED_ON_NOISE * std if hands_on else std)
+            _draw_weights(feature, HANDED_ON_NOISE * std if hands_on else std)
             if hands_on:
                 _add_identity(feature.weight)
 
@@ -185,7 +185,7 @@ def _add_identity(weight: Tensor) -> None:
     weight[:, :, middle, middle] += 2 * torch.eye(len(weight))
 
 
-def _draw(layer: nn.Conv2d | nn.Linear, std: float) -> None:
+def _draw_weights(layer: nn.Conv2d | nn.Linear, std: float) -> None:
     nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
     if layer.bias is not None:
         nn.init.zeros_(layer.bias)
